@@ -6,8 +6,9 @@
  * =========
  *
  * SOCK_STREAM unix socket, VMCRYPT_SOCKET_PATH. Each message is one JSON object
- * on one line, ended by '\n', UTF-8, at most PROTOCOL_LINE_MAX bytes with the
- * newline, nested at most PROTOCOL_DEPTH_MAX deep, no member twice. A client may
+ * on one line, ended by '\n', UTF-8, at most PROTOCOL_LINE_MAX bytes (from the
+ * client) or PROTOCOL_ANSWER_MAX bytes (from the agent) with the newline,
+ * nested at most PROTOCOL_DEPTH_MAX deep, no member twice. A client may
  * send further requests before the first is answered; answers carry the id
  * of their request and may come in any order.
  *
@@ -162,7 +163,8 @@
 #define VMCRYPT_GROUP		"vmcrypt"
 
 #define PROTOCOL_VERSION	1
-#define PROTOCOL_LINE_MAX	65536	/* bytes, with the newline */
+#define PROTOCOL_LINE_MAX	65536	/* bytes of a request, with the newline */
+#define PROTOCOL_ANSWER_MAX	(4U << 20)	/* bytes of a line from the agent */
 #define PROTOCOL_DEPTH_MAX	16	/* objects and arrays inside each other */
 #define PROTOCOL_FDS_MAX	2	/* descriptors with one request */
 
