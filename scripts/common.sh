@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# What the scripts here share: where things are, how they speak and how they
+# fail. Sourced, never run.
+
+set -euo pipefail
+
+VMCRYPT_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VMCRYPT_BUILD=$VMCRYPT_TOP/build
+VMCRYPT_CACHE=${VMCRYPT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmcrypt}
+VMCRYPT_KERNELS=(6.1 6.12)
+
+export VMCRYPT_TOP VMCRYPT_BUILD VMCRYPT_CACHE
+
+say()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die()
+{
+	say "$*"
+	exit 1
+}
+
+# have COMMAND...: fails with a hint when one of them is not installed
+have()
+{
+	local command
+
+	for command; do
+		command -v "$command" >/dev/null ||
+			die "$command is not installed: run scripts/setup.sh as root"
+	done
+}
+
+# cache_lock NAME: only one process at a time fills one part of the cache.
+# The lock is held until the calling shell ends.
+cache_lock()
+{
+	mkdir -p "$VMCRYPT_CACHE"
+	exec {VMCRYPT_LOCK_FD}>"$VMCRYPT_CACHE/.lock-$1"
+	if ! flock --nonblock "$VMCRYPT_LOCK_FD"; then
+		say "waiting for another process that fills the cache ($1)"
+		flock "$VMCRYPT_LOCK_FD"
+	fi
+}
+
+# kernel_dir VERSION: where the unpacked kernel lives
+kernel_dir()
+{
+	printf '%s/kernel-%s\n' "$VMCRYPT_CACHE" "$1"
+}
+
+# kernel_release VERSION: the release string, as uname -r has it
+kernel_release()
+{
+	cat "$(kernel_dir "$1")/release"
+}
