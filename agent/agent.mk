@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Build rules of all userspace. The top Makefile includes this file; it also
+# works alone, from the top of the tree: make -f agent/agent.mk [agent|unit|clean]
+#
+# Nothing is listed by name: every .c file of a library folder goes into one
+# static archive, every program links that archive, every tests/unit/test_*.c
+# is a test linked with a second archive built with sanitizers.
+
+AGENT_BUILD	?= build
+AGENT_VERSION	?= 0.1.0
+
+CC		?= cc
+AR		?= ar
+PKG_CONFIG	?= pkg-config
+
+AGENT_LIBDIRS	:= common crypto kmip disk provider host manager
+AGENT_PROGRAMS	:= $(if $(wildcard agent/host/main.c),vmcryptd) \
+		   $(if $(wildcard agent/cli/*.c),vmcryptctl) \
+		   $(if $(wildcard agent/manager/main.c),vmcrypt-manager)
+
+AGENT_PKGS	:= libcrypto jansson libsystemd libnl-3.0 libnl-genl-3.0 libcryptsetup \
+		   devmapper tss2-esys tss2-tctildr tss2-mu tss2-rc libudev libseccomp
+AGENT_PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(AGENT_PKGS))
+AGENT_PKG_LIBS	 = $(shell $(PKG_CONFIG) --libs $(AGENT_PKGS))
+AGENT_TEST_LIBS	 = $(shell $(PKG_CONFIG) --libs cmocka)
+
+AGENT_WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+		   -Wformat=2 -Wundef $(if $(CI),-Werror)
+AGENT_CPPFLAGS	:= -D_GNU_SOURCE -DVMCRYPT_VERSION='"$(AGENT_VERSION)"' -Iagent -Iuapi
+AGENT_BASE	:= -std=gnu11 -g -fstack-protector-strong -fPIE $(AGENT_WARN)
+AGENT_CFLAGS	?= -O2 -D_FORTIFY_SOURCE=2
+AGENT_SAN	:= -O1 -U_FORTIFY_SOURCE -fno-omit-frame-pointer \
+		   -fsanitize=address,undefined -fno-sanitize-recover=undefined
+AGENT_LDFLAGS	:= -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread
+
+AGENT_LIB_SRC	:= $(filter-out %/main.c,$(foreach d,$(AGENT_LIBDIRS),$(wildcard agent/$(d)/*.c)))
+AGENT_CLI_SRC	:= $(wildcard agent/cli/*.c)
+AGENT_TEST_SRC	:= $(wildcard tests/unit/test_*.c)
+# Tests that look into their own memory: no sanitizer, whose shadow allocator
+# would be what they measure.
+AGENT_PLAIN_SRC	:= $(wildcard tests/unit/plain_*.c)
+
+AGENT_LIB_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/%.o)
+AGENT_SAN_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/san/%.o)
+AGENT_CLI_OBJ	:= $(AGENT_CLI_SRC:%.c=$(AGENT_BUILD)/%.o)
+AGENT_LIB	:= $(AGENT_BUILD)/libvmcrypt-agent.a
+AGENT_SANLIB	:= $(AGENT_BUILD)/san/libvmcrypt-agent.a
+AGENT_TESTS	:= $(AGENT_TEST_SRC:tests/unit/%.c=$(AGENT_BUILD)/unit/%) \
+		   $(AGENT_PLAIN_SRC:tests/unit/%.c=$(AGENT_BUILD)/unit/%)
+
+.PHONY: agent unit unit-build agent-clean
+
+agent: $(AGENT_LIB) $(AGENT_PROGRAMS:%=$(AGENT_BUILD)/%)
+
+unit-build: $(AGENT_TESTS)
+
+unit: $(AGENT_TESTS) agent
+	VMCRYPT_BUILD=$(AGENT_BUILD) sh tests/unit/run $(AGENT_TESTS)
+
+agent-clean:
+	rm -rf $(AGENT_BUILD)/agent $(AGENT_BUILD)/san $(AGENT_BUILD)/unit $(AGENT_LIB) \
+		$(AGENT_BUILD)/vmcryptd $(AGENT_BUILD)/vmcryptctl $(AGENT_BUILD)/vmcrypt-manager
+
+# Alone, "clean" is ours; under the top Makefile it is the top Makefile's.
+ifeq ($(firstword $(MAKEFILE_LIST)),agent/agent.mk)
+.PHONY: clean
+clean: agent-clean
+.DEFAULT_GOAL := agent
+endif
+
+$(AGENT_BUILD)/agent/%.o: agent/%.c agent/agent.mk
+	@mkdir -p $(@D)
+	$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+
+$(AGENT_BUILD)/san/agent/%.o: agent/%.c agent/agent.mk
+	@mkdir -p $(@D)
+	$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+
+# Made anew each time: an object whose source is gone must not stay inside.
+$(AGENT_LIB): $(AGENT_LIB_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcsD $@ $(AGENT_LIB_OBJ)
+
+$(AGENT_SANLIB): $(AGENT_SAN_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcsD $@ $(AGENT_SAN_OBJ)
+
+$(AGENT_BUILD)/vmcryptd: $(AGENT_BUILD)/agent/host/main.o $(AGENT_LIB)
+	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
+
+$(AGENT_BUILD)/vmcrypt-manager: $(AGENT_BUILD)/agent/manager/main.o $(AGENT_LIB)
+	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
+
+$(AGENT_BUILD)/vmcryptctl: $(AGENT_CLI_OBJ) $(AGENT_LIB)
+	$(CC) $(AGENT_LDFLAGS) -o $@ $(AGENT_CLI_OBJ) $(AGENT_LIB) $(AGENT_PKG_LIBS)
+
+$(AGENT_BUILD)/unit/test_%: tests/unit/test_%.c $(AGENT_SANLIB) agent/agent.mk
+	@mkdir -p $(@D)
+	$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
+		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_SANLIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
+
+$(AGENT_BUILD)/unit/plain_%: tests/unit/plain_%.c $(AGENT_LIB) agent/agent.mk
+	@mkdir -p $(@D)
+	$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
+		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
+
+-include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) $(AGENT_CLI_OBJ:.o=.d) \
+	$(wildcard $(AGENT_BUILD)/agent/*/main.d) $(AGENT_TESTS:=.d)

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Key providers: where KEKs come from. One interface for all kinds.
+ *
+ * A registry keeps one JSON file a provider under its folder,
+ * STATE/providers/UUID.json (0600), and the UUID of the default provider in
+ * STATE/providers/default. Every function here may be called from any thread:
+ * the registry has a lock of its own, held while a TPM works too.
+ */
+#ifndef VMCRYPT_PROVIDER_PROVIDER_H
+#define VMCRYPT_PROVIDER_PROVIDER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/encode.h"
+#include "common/errors.h"
+#include "common/secret.h"
+#include "crypto/locator.h"
+
+/** PROVIDERS_MAX - providers that one host can have */
+#define PROVIDERS_MAX 64
+
+/**
+ * enum provider_sealing - how a native provider's KDK is kept at rest
+ * @SEALING_AUTO: by the TPM when there is one, else refuse (only as a wish)
+ * @SEALING_TPM: by the TPM or not at all (--require-tpm)
+ * @SEALING_NONE: in a file that only root can read (--allow-unsealed)
+ */
+enum provider_sealing {
+	SEALING_AUTO,
+	SEALING_TPM,
+	SEALING_NONE,
+};
+
+/** sealing_text() - "tpm" or "none", as status and files have it */
+const char *sealing_text(enum provider_sealing sealing);
+
+/**
+ * struct provider_settings - what the registry is told by its program
+ * @dir: folder of the providers' files; made (0700) when it is not there, its
+ *	parent has to be there
+ * @tcti: how the TPM is reached, as tss2-tctildr(7) has it; NULL:
+ *	"device:/dev/tpmrm0"
+ * @in_use: asked before a provider is deleted. Returns 1 and writes what uses
+ *	it ("disk /dev/vdb of VM web1") to @ret_what, 0 when nothing does, or
+ *	-errno with *e set. Called without the registry's lock.
+ * @userdata: first argument of @in_use
+ *
+ * Strings are copied.
+ */
+struct provider_settings {
+	const char *dir;
+	const char *tcti;
+	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+		      size_t what_size, struct error *e);
+	void *userdata;
+};
+
+/**
+ * struct provider_info - what is shown of a provider, nothing secret
+ * @id: its UUID
+ * @name: unique on a host
+ * @type: "native"; a literal
+ * @created: seconds since 1970
+ * @backed_up: time of the last backup that was read back and found right,
+ *	seconds since 1970; 0: never. A restored provider has the time of its
+ *	restoring: the file it came from is its backup.
+ * @sealing: SEALING_TPM or SEALING_NONE
+ * @is_default: used when no provider is named
+ * @usable: makes new keys: backed up
+ */
+struct provider_info {
+	uint8_t id[UUID_SIZE];
+	char name[PROVIDER_NAME_MAX + 1];
+	const char *type;
+	int64_t created;
+	int64_t backed_up;
+	enum provider_sealing sealing;
+	bool is_default;
+	bool usable;
+};
+
+struct provider_registry;
+
+/**
+ * provider_registry_open() - read all providers
+ * @ret: freed by provider_registry_free(); written only on success
+ *
+ * A file that cannot be read or understood fails the whole: a provider that is
+ * silently missing would look like lost disks. Left-overs of a crash (``.*.tmp``)
+ * are deleted.
+ */
+int provider_registry_open(const struct provider_settings *settings,
+			   struct provider_registry **ret, struct error *e);
+
+/** provider_registry_free() - erases what is cached; NULL is left alone */
+void provider_registry_free(struct provider_registry *registry);
+
+/**
+ * provider_registry_forget() - erase cached KDKs
+ *
+ * A KDK that the TPM unsealed stays in the secure heap until then, for a
+ * hundred disks at start would else take a minute of TPM time. Call it when
+ * nothing was asked for a while; the next key unseals again.
+ */
+void provider_registry_forget(struct provider_registry *registry);
+
+/**
+ * provider_list() - all providers, sorted by name
+ * @ret: malloc'ed array, NULL when there are none
+ */
+int provider_list(struct provider_registry *registry, struct provider_info **ret,
+		  size_t *ret_count, struct error *e);
+
+/**
+ * provider_show() - one provider
+ * @name: its name or the text of its UUID; NULL: the default one
+ *
+ * Return: 0; -ENOENT (the text says which ones there are, or how to make one).
+ */
+int provider_show(struct provider_registry *registry, const char *name,
+		  struct provider_info *ret, struct error *e);
+
+/**
+ * provider_info_to_json() - {id, name, type, created, backed_up (null: never),
+ * sealing, default, usable}; NULL when out of memory
+ */
+json_t *provider_info_to_json(const struct provider_info *info);
+
+/**
+ * provider_create_native() - make a native provider with a new KDK
+ * @sealing: what the administrator wants; SEALING_AUTO without a TPM is refused
+ *	with what to do
+ * @ret: may be NULL
+ *
+ * The first provider becomes the default one. It makes no keys before its
+ * first backup.
+ *
+ * Return: 0; -EEXIST (name), -ENODEV (no TPM), -EINVAL, and what files and TPM
+ * answer.
+ */
+int provider_create_native(struct provider_registry *registry, const char *name,
+			   enum provider_sealing sealing, struct provider_info *ret,
+			   struct error *e);
+
+/**
+ * provider_backup() - write a backup to a file that the caller opened
+ * @fd: an empty regular file, open for reading and writing
+ * @password: 1..PASSWORD_MAX bytes
+ *
+ * Written, synced, read back, opened with the password and compared with the
+ * KDK; only then is the provider marked as backed up. Takes some seconds. On
+ * failure the caller deletes the file.
+ */
+int provider_backup(struct provider_registry *registry, const char *name,
+		    const struct secret *password, int fd, struct error *e);
+
+/**
+ * struct provider_restore_plan - what a restore does, or would do
+ * @info: the provider as it is in the backup
+ * @exists: a provider with this UUID is here already, with the same KDK: only
+ *	its sealing is renewed
+ * @becomes_default: there is no default provider
+ * @sealing: how the KDK will be kept
+ */
+struct provider_restore_plan {
+	struct provider_info info;
+	bool exists;
+	bool becomes_default;
+	enum provider_sealing sealing;
+};
+
+/**
+ * provider_restore() - bring a provider back from its backup
+ * @fd: read from where it stands
+ * @dry_run: do everything but the writing; works on a host without a TPM too
+ * @ret: may be NULL; what was done or would be done
+ *
+ * Return: 0; -EKEYREJECTED (wrong password), -EBADMSG (not a backup, damaged),
+ * -EEXIST (another provider has this name, or this UUID with another KDK),
+ * -ENODEV (no TPM).
+ */
+int provider_restore(struct provider_registry *registry, int fd, const struct secret *password,
+		     enum provider_sealing sealing, bool dry_run,
+		     struct provider_restore_plan *ret, struct error *e);
+
+/** provider_restore_plan_to_json() - NULL when out of memory */
+json_t *provider_restore_plan_to_json(const struct provider_restore_plan *plan);
+
+/** provider_set_default() - Return: 0; -ENOENT */
+int provider_set_default(struct provider_registry *registry, const char *name, struct error *e);
+
+/**
+ * provider_check() - make a key, get it again, compare; asks the TPM anew
+ *
+ * Return: 0; the error that a disk would meet.
+ */
+int provider_check(struct provider_registry *registry, const char *name, struct error *e);
+
+/**
+ * provider_delete() - erase a provider from this host
+ *
+ * Return: 0; -EBUSY (in use; the text says by what), -ENOENT.
+ */
+int provider_delete(struct provider_registry *registry, const char *name, struct error *e);
+
+/**
+ * provider_key_new() - a new KEK, used for one wrap
+ * @name: name or UUID of the provider; NULL: the default one
+ * @ret: names the key for the header; written only on success
+ * @ret_kek: 32 bytes; the caller owns it
+ *
+ * Return: 0; -ENOENT (no such provider, or no default), -ENOKEY with
+ * EXIT_NO_KEY (not backed up yet, or the KDK cannot be had).
+ */
+int provider_key_new(struct provider_registry *registry, const char *name,
+		     struct key_locator *ret, struct secret *ret_kek, struct error *e);
+
+/**
+ * provider_key_get() - the KEK that a header names
+ * @locator: the provider's UUID decides; the name is for the error text
+ * @ret_kek: 32 bytes; the caller owns it
+ *
+ * Return: 0; -ENOKEY with EXIT_NO_KEY and VMCRYPT_REASON_UNAVAILABLE (unknown
+ * provider, TPM fails), -EBADMSG with VMCRYPT_REASON_HEADER_DAMAGED (key id is
+ * none of this provider's form).
+ */
+int provider_key_get(struct provider_registry *registry, const struct key_locator *locator,
+		     struct secret *ret_kek, struct error *e);
+
+#endif
