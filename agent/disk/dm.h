@@ -9,7 +9,8 @@
  * a key when the caller has loaded it before, as it must; dm_disk_suspend() with
  * DM_SUSPEND_FLUSH may wait for held I/O and is not for a thread that others need.
  */
-#pragma once
+#ifndef VMCRYPT_DISK_DM_H
+#define VMCRYPT_DISK_DM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -109,3 +110,5 @@ int dm_parse_table(const char *params, struct dm_disk *d, struct error *e);
 
 /** dm_parse_status() - the status line of a vmcrypt target into @d */
 int dm_parse_status(const char *params, struct dm_disk *d, struct error *e);
+
+#endif

@@ -11,7 +11,8 @@
  * thread at a time. A thread that hangs in the disk may be abandoned: it holds
  * no lock in this process, at most stock cryptsetup's advisory lock of that disk.
  */
-#pragma once
+#ifndef VMCRYPT_DISK_HEADER_H
+#define VMCRYPT_DISK_HEADER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -57,14 +58,6 @@ static inline void header_freep(struct disk_header **h)
 
 #define _cleanup_header_ __attribute__((cleanup(header_freep)))
 
-/** struct header_kek - a KEK with its names, for making a wrap */
-struct header_kek {
-	const char *provider;		/* UUID text */
-	const char *provider_name;
-	const char *key;		/* key ID */
-	const struct secret *kek;	/* 32 bytes */
-};
-
 /** struct header_params - a header to be made */
 struct header_params {
 	const char *device;		/* data device or plain file */
@@ -78,7 +71,8 @@ struct header_params {
 /**
  * header_create() - write a new header
  * @dek: 32 or 64 bytes
- * @kek: makes the first wrap
+ * @locator: names the KEK of the first wrap
+ * @kek: KEK_SIZE bytes
  *
  * What the device held in the header's area is overwritten with zeros. On a
  * crash the device holds either no valid header or this one. A detached header file is made (0600);
@@ -88,7 +82,8 @@ struct header_params {
  * is not set, -ENOSPC too small, -EINVAL bad parameters, -EROFS, -EIO.
  */
 int header_create(const struct header_params *p, const struct secret *dek,
-		  const struct header_kek *kek, struct disk_header **ret, struct error *e);
+		  const struct key_locator *locator, const struct secret *kek,
+		  struct disk_header **ret, struct error *e);
 
 #define HEADER_REPAIR	(1U << 0)	/* write a bad copy anew from the good one */
 
@@ -107,11 +102,11 @@ int header_open(const char *device, const char *header, unsigned int flags,
 		struct disk_header **ret, struct error *e);
 
 /**
- * header_lookup_t - give the KEK of a wrap
+ * header_lookup_t - give the KEK that a locator names
  *
  * Returns 0, -ENOKEY (or another -errno) where the key is not to be had, with *e set.
  */
-typedef int (*header_lookup_t)(const struct token_wrap *wrap, void *userdata,
+typedef int (*header_lookup_t)(const struct key_locator *locator, void *userdata,
 			       struct secret *ret_kek, struct error *e);
 
 /**
@@ -136,14 +131,14 @@ int header_unlock(struct disk_header *h, header_lookup_t lookup, void *userdata,
  * the disk is no longer the one that was opened.
  */
 int header_add_wrap(struct disk_header *h, const struct secret *dek,
-		    const struct header_kek *kek, struct error *e);
+		    const struct key_locator *locator, const struct secret *kek, struct error *e);
 
 /**
  * header_remove_wrap() - take the wrap of one KEK out, durably
  *
  * -ENOENT: no such wrap; -EPERM: it is the last one, without which the disk is lost.
  */
-int header_remove_wrap(struct disk_header *h, const char *provider, const char *key,
+int header_remove_wrap(struct disk_header *h, const struct key_locator *locator,
 		       struct error *e);
 
 /**
@@ -153,7 +148,7 @@ int header_remove_wrap(struct disk_header *h, const char *provider, const char *
  * header holds the new wrap and some of the old ones, and every one of them opens the disk.
  */
 int header_rewrap(struct disk_header *h, const struct secret *dek,
-		  const struct header_kek *kek, struct error *e);
+		  const struct key_locator *locator, const struct secret *kek, struct error *e);
 
 /**
  * header_data_size() - bytes of data that the disk holds behind its header
@@ -162,3 +157,5 @@ int header_rewrap(struct disk_header *h, const struct secret *dek,
  * whole sector.
  */
 int header_data_size(const struct disk_header *h, uint64_t *ret, struct error *e);
+
+#endif

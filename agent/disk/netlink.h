@@ -6,7 +6,8 @@
  * the kernel sends by itself. Both find the family anew when the module was
  * unloaded and loaded again.
  */
-#pragma once
+#ifndef VMCRYPT_DISK_NETLINK_H
+#define VMCRYPT_DISK_NETLINK_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -178,3 +179,5 @@ int nl_listener_next(struct nl_listener *l, struct nl_event *ret, struct error *
 
 #define _cleanup_nl_client_ __attribute__((cleanup(nl_client_freep)))
 #define _cleanup_nl_listener_ __attribute__((cleanup(nl_listener_freep)))
+
+#endif

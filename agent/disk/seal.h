@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sealing of a DEK for its way over netlink (uapi/vmcrypt.h, KEY_SET). */
-#pragma once
+#ifndef VMCRYPT_DISK_SEAL_H
+#define VMCRYPT_DISK_SEAL_H
 
 #include <stdint.h>
 
@@ -43,3 +44,5 @@ int seal_key_with(const struct secret *ephemeral_private,
 		  const uint8_t kernel_public[VMCRYPT_PUBLIC_KEY_LEN],
 		  const uint8_t dek[VMCRYPT_DEK_UUID_LEN], const struct secret *key,
 		  struct sealed_key *ret, struct error *e);
+
+#endif

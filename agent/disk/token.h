@@ -8,47 +8,37 @@
  * bits). So there is no byte of a token that can change without a refusal here or at
  * the wrap's tag. A later version that adds members has another number.
  */
-#pragma once
+#ifndef VMCRYPT_DISK_TOKEN_H
+#define VMCRYPT_DISK_TOKEN_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "common/errors.h"
-#include "vmcrypt.h"
+#include "crypto/wrap.h"
 
 #define TOKEN_TYPE		"vmcrypt"
 #define TOKEN_VERSION		1
-#define TOKEN_JSON_MAX		11000	/* bytes; what a LUKS2 header of 16 KiB has room for */
+/** TOKEN_JSON_MAX - bytes; what a LUKS2 header of 16 KiB has room for */
+#define TOKEN_JSON_MAX		((size_t) 11000)
 #define TOKEN_WRAPS_MAX		8
-#define TOKEN_VM_MAX		255	/* bytes of UTF-8, no control characters */
-#define TOKEN_DISK_MAX		255
-#define TOKEN_NAME_MAX		64	/* a provider's name */
-#define TOKEN_KEY_MAX		255	/* a key ID */
-#define TOKEN_IV_LEN		12
-#define TOKEN_TAG_LEN		16
-#define TOKEN_DEK_MAX		64
 
-/** struct token_wrap - the DEK wrapped by one KEK */
-struct token_wrap {
-	char provider[37];			/* UUID */
-	char provider_name[TOKEN_NAME_MAX + 1];
-	char key[TOKEN_KEY_MAX + 1];		/* key ID */
-	uint8_t iv[TOKEN_IV_LEN];
-	uint8_t ciphertext[TOKEN_DEK_MAX];
-	uint32_t size;				/* bytes of ciphertext: 32 or 64 */
-	uint8_t tag[TOKEN_TAG_LEN];
-};
-
-/** struct token - a token of version 1 */
+/**
+ * struct token - a token of version 1
+ * @dek: UUID of the DEK
+ * @vm: name of the VM, UTF-8
+ * @disk: label of the disk, UTF-8
+ * @created: RFC 3339 as time_format() writes it
+ * @wraps: the DEK wrapped by several KEKs, each enough to open the disk
+ * @n_wraps: 1 to TOKEN_WRAPS_MAX; their ciphertexts are of one size
+ */
 struct token {
-	uint8_t dek[VMCRYPT_DEK_UUID_LEN];
-	char vm[TOKEN_VM_MAX + 1];
-	char disk[TOKEN_DISK_MAX + 1];
-	char created[21];			/* RFC 3339, UTC, seconds: 2026-01-31T12:00:00Z */
-	struct token_wrap wraps[TOKEN_WRAPS_MAX];
-	size_t n_wraps;				/* 1 to TOKEN_WRAPS_MAX, all of one size */
+	uint8_t dek[UUID_SIZE];
+	char vm[LABEL_MAX + 1];
+	char disk[LABEL_MAX + 1];
+	char created[TIME_TEXT_SIZE];
+	struct wrap wraps[TOKEN_WRAPS_MAX];
+	size_t n_wraps;
 };
 
 /**
@@ -62,5 +52,12 @@ int token_parse(const char *json, size_t size, struct token *ret, struct error *
 /** token_build() - text of a token, freed by free(); -EINVAL for values token_parse() would refuse */
 int token_build(const struct token *t, char **ret, struct error *e);
 
-/** token_find() - the wrap of one KEK, NULL when there is none */
-struct token_wrap *token_find(struct token *t, const char *provider, const char *key);
+/**
+ * token_find() - index of the wrap of one KEK
+ *
+ * The provider's UUID and the key ID decide, the provider's name does not.
+ * Return: index or -ENOENT.
+ */
+int token_find(const struct token *t, const struct key_locator *locator);
+
+#endif
