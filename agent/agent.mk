@@ -14,9 +14,9 @@ CC		?= cc
 AR		?= ar
 PKG_CONFIG	?= pkg-config
 
-AGENT_LIBDIRS	:= common crypto kmip disk provider host manager
+AGENT_LIBDIRS	:= common crypto kmip disk provider host manager cli
 AGENT_PROGRAMS	:= $(if $(wildcard agent/host/main.c),vmcryptd) \
-		   $(if $(wildcard agent/cli/*.c),vmcryptctl) \
+		   $(if $(wildcard agent/cli/main.c),vmcryptctl) \
 		   $(if $(wildcard agent/manager/main.c),vmcrypt-manager)
 
 AGENT_PKGS	:= libcrypto jansson libsystemd libnl-3.0 libnl-genl-3.0 libcryptsetup \
@@ -35,7 +35,6 @@ AGENT_SAN	:= -O1 -U_FORTIFY_SOURCE -fno-omit-frame-pointer \
 AGENT_LDFLAGS	:= -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread
 
 AGENT_LIB_SRC	:= $(filter-out %/main.c,$(foreach d,$(AGENT_LIBDIRS),$(wildcard agent/$(d)/*.c)))
-AGENT_CLI_SRC	:= $(wildcard agent/cli/*.c)
 AGENT_TEST_SRC	:= $(wildcard tests/unit/test_*.c)
 # Tests that look into their own memory: no sanitizer, whose shadow allocator
 # would be what they measure.
@@ -43,7 +42,6 @@ AGENT_PLAIN_SRC	:= $(wildcard tests/unit/plain_*.c)
 
 AGENT_LIB_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/%.o)
 AGENT_SAN_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/san/%.o)
-AGENT_CLI_OBJ	:= $(AGENT_CLI_SRC:%.c=$(AGENT_BUILD)/%.o)
 AGENT_LIB	:= $(AGENT_BUILD)/libvmcrypt-agent.a
 AGENT_SANLIB	:= $(AGENT_BUILD)/san/libvmcrypt-agent.a
 AGENT_TESTS	:= $(AGENT_TEST_SRC:tests/unit/%.c=$(AGENT_BUILD)/unit/%) \
@@ -94,8 +92,8 @@ $(AGENT_BUILD)/vmcryptd: $(AGENT_BUILD)/agent/host/main.o $(AGENT_LIB)
 $(AGENT_BUILD)/vmcrypt-manager: $(AGENT_BUILD)/agent/manager/main.o $(AGENT_LIB)
 	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
 
-$(AGENT_BUILD)/vmcryptctl: $(AGENT_CLI_OBJ) $(AGENT_LIB)
-	$(CC) $(AGENT_LDFLAGS) -o $@ $(AGENT_CLI_OBJ) $(AGENT_LIB) $(AGENT_PKG_LIBS)
+$(AGENT_BUILD)/vmcryptctl: $(AGENT_BUILD)/agent/cli/main.o $(AGENT_LIB)
+	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
 
 $(AGENT_BUILD)/unit/test_%: tests/unit/test_%.c $(AGENT_SANLIB) agent/agent.mk
 	@mkdir -p $(@D)
@@ -107,5 +105,5 @@ $(AGENT_BUILD)/unit/plain_%: tests/unit/plain_%.c $(AGENT_LIB) agent/agent.mk
 	$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
 		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
 
--include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) $(AGENT_CLI_OBJ:.o=.d) \
+-include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) \
 	$(wildcard $(AGENT_BUILD)/agent/*/main.d) $(AGENT_TESTS:=.d)
