@@ -42,7 +42,7 @@
  * the order that the operation lists; at most PROTOCOL_FDS_MAX. A request with
  * more or fewer than its operation wants is refused (EINVAL). The agent reads or
  * writes them with read(2) and write(2) and closes them. A password is the whole
- * content, without one '\n' at its end, 1 to 1024 bytes.
+ * content, without one '\n' at its end, 1 to 512 bytes.
  *
  * Who may
  * =======
@@ -170,6 +170,6 @@
 
 #define PROTOCOL_NAME_MAX	127	/* bytes: mapped device, VM, label, provider */
 #define PROTOCOL_PATH_MAX	4095	/* bytes: device and header paths */
-#define PROTOCOL_PASSWORD_MAX	1024	/* bytes */
+#define PROTOCOL_PASSWORD_MAX	512	/* bytes */
 
 #endif /* HOST_PROTOCOL_H */
