@@ -5,13 +5,14 @@
 # fail. Sourced, never run.
 
 set -euo pipefail
+shopt -s inherit_errexit
 
 VMCRYPT_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VMCRYPT_BUILD=$VMCRYPT_TOP/build
 VMCRYPT_CACHE=${VMCRYPT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmcrypt}
 VMCRYPT_KERNELS=(6.1 6.12)
 
-export VMCRYPT_TOP VMCRYPT_BUILD VMCRYPT_CACHE
+export VMCRYPT_TOP VMCRYPT_BUILD VMCRYPT_CACHE VMCRYPT_KERNELS
 
 say()
 {
