@@ -31,7 +31,9 @@ int file_read_bounded(const char *path, size_t max, char **ret, size_t *ret_size
  *
  * Temporary file in the same folder, fsync, rename, fsync of the folder. On
  * failure the old file is as it was and no temporary file is left; one left by
- * a crash is called ``.NAME.XXXXXX.tmp`` and is safe to delete.
+ * a crash is called ``.NAME.XXXXXX.tmp`` and is safe to delete. Only when the
+ * folder's own fsync fails, the last step, the new content is there and may
+ * yet be lost by a crash.
  */
 int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode,
 		      struct error *e);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "common/errors.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "vmcrypt.h"
+
+/* What is quoted in an error may come from outside: it must not draw lines or
+ * colours of its own in a journal or on a terminal. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char) *text < 0x20 || *text == 0x7f)
+			*text = '?';
+}
+
+int error_set(struct error *e, int code, enum exit_status status, uint32_t reason,
+	      const char *fmt, ...)
+{
+	va_list ap;
+
+	code = code == 0 ? -EIO : -abs(code);
+	if (!e)
+		return code;
+
+	e->code = code;
+	e->status = status;
+	e->reason = reason;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	make_printable(e->text);
+	return code;
+}
+
+int error_oom(struct error *e)
+{
+	return error_fail(e, ENOMEM, "Out of memory: free some and try again");
+}
+
+int error_prefix(struct error *e, const char *fmt, ...)
+{
+	char old[ERROR_TEXT_SIZE];
+	size_t used;
+	va_list ap;
+	int n;
+
+	if (!error_is_set(e))
+		return 0;
+
+	memcpy(old, e->text, sizeof(old));
+	va_start(ap, fmt);
+	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	used = n < 0 ? 0 : strlen(e->text);
+	if (used < sizeof(e->text) - 3)
+		memcpy(e->text + used, ": ", 3);
+	used = strlen(e->text);
+	memcpy(e->text + used, old, strnlen(old, sizeof(e->text) - 1 - used));
+	e->text[used + strnlen(old, sizeof(e->text) - 1 - used)] = '\0';
+	make_printable(e->text);
+	return e->code;
+}
+
+bool error_is_set(const struct error *e)
+{
+	return e && e->code < 0;
+}
+
+const char *error_name(int code)
+{
+	const char *name = strerrorname_np(abs(code));
+
+	return name ? name : "EUNKNOWN";
+}
+
+const char *error_reason_text(uint32_t reason)
+{
+	static const char *const texts[] = {
+		[VMCRYPT_REASON_NO_HEADER]	= "no such disk or header",
+		[VMCRYPT_REASON_UNAVAILABLE]	= "key unavailable now",
+		[VMCRYPT_REASON_NOT_ALLOWED]	= "not allowed",
+		[VMCRYPT_REASON_LOCKED]		= "locked by an administrator",
+		[VMCRYPT_REASON_HEADER_DAMAGED]	= "header damaged",
+		[VMCRYPT_REASON_INTERNAL]	= "internal",
+	};
+
+	if (reason >= ARRAY_SIZE(texts) || !texts[reason])
+		return "";
+	return texts[reason];
+}
