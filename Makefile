@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 VERSIONS := 6.1 6.12
 
 .DELETE_ON_ERROR:
-.PHONY: all agent unit modules module setup clean
+.PHONY: all agent unit modules module setup kernel-tests clean
 
 all: agent module
 
@@ -29,6 +29,9 @@ modules: $(VERSIONS:%=module-%)
 
 module-%:
 	scripts/build-module $*
+
+kernel-tests:
+	scripts/kernel-tests
 
 clean:
 	rm -rf $(BUILD)

@@ -4,8 +4,10 @@
 # What the scripts here share: where things are, how they speak and how they
 # fail. Sourced, never run.
 
-set -euo pipefail
+set -Eeuo pipefail
 shopt -s inherit_errexit
+# A command that fails unforeseen is named: nothing here dies in silence
+trap 'say "${BASH_SOURCE[0]##*/}:$LINENO: failed with status $?: $BASH_COMMAND"' ERR
 
 VMCRYPT_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VMCRYPT_BUILD=$VMCRYPT_TOP/build

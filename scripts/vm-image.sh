@@ -40,7 +40,7 @@ add_libraries()
 {
 	local library real
 
-	{ ldd "$2" 2>/dev/null || true; } | grep -oE '/[^ ]+' | sort -u |
+	{ ldd "$2" 2>/dev/null || true; } | sed -nE 's/^[^/]*(\/[^ ]+).*/\1/p' | sort -u |
 	while read -r library; do
 		[ -e "$library" ] || continue
 		real=$(readlink -f "$(dirname "$library")")
