@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The commands of vmcryptctl: one table, from which parsing, requests and
+ * help are made. */
+#ifndef CLI_COMMAND_H
+#define CLI_COMMAND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#define CLI_POSITIONALS_MAX	3
+#define CLI_OPTIONS_MAX		8
+
+/**
+ * enum cli_kind - what an argument is, and so how it reaches the agent
+ * @CLI_FLAG: an option without a value; ``true`` in the request
+ * @CLI_TEXT: a string
+ * @CLI_NUMBER: a decimal number, 0 to 2^31 - 1
+ * @CLI_PATH: a path, made absolute, because the agent's working directory is
+ *	another one
+ * @CLI_OBJECT: a path when it holds a slash, else a name
+ * @CLI_OUT_FILE: a file that is made here; its descriptor goes to the agent
+ * @CLI_IN_FILE: a file that is opened here; its descriptor goes to the agent
+ * @CLI_SECRET_FILE: a file that holds a secret, which is read here
+ * @CLI_SECRET_FD: a descriptor that the secret is read from
+ */
+enum cli_kind {
+	CLI_FLAG,
+	CLI_TEXT,
+	CLI_NUMBER,
+	CLI_PATH,
+	CLI_OBJECT,
+	CLI_OUT_FILE,
+	CLI_IN_FILE,
+	CLI_SECRET_FILE,
+	CLI_SECRET_FD,
+};
+
+/**
+ * struct cli_param - one positional argument or one option
+ * @name: the option without its dashes, and with ``_`` for ``-`` the member of
+ *	the request's ``args``
+ * @value: the word for the value in the usage line; %NULL for a flag
+ * @kind: see &enum cli_kind
+ * @required: an option that must be given (positional arguments all must)
+ * @choices: the values allowed, with ``|`` between them; %NULL for any
+ * @excludes: name of an option that may not come together with this one
+ * @help: one line
+ */
+struct cli_param {
+	const char *name;
+	const char *value;
+	enum cli_kind kind;
+	bool required;
+	const char *choices;
+	const char *excludes;
+	const char *help;
+};
+
+/**
+ * enum cli_secret - the password that a command sends as its last descriptor
+ * @CLI_SECRET_NONE: none
+ * @CLI_SECRET_KNOWN: one that exists; a prompt asks once
+ * @CLI_SECRET_NEW: one that is being chosen; a prompt asks twice
+ */
+enum cli_secret {
+	CLI_SECRET_NONE,
+	CLI_SECRET_KNOWN,
+	CLI_SECRET_NEW,
+};
+
+/**
+ * struct cli_command - one noun and verb
+ * @noun: the first word
+ * @verb: the second word; %NULL where the noun stands alone
+ * @op: name of the operation in the protocol
+ * @summary: one line, no full stop
+ * @details: text for --help, lines up to 76 columns; %NULL for none
+ * @secret: see &enum cli_secret
+ * @verdict: member of the result that, when false, makes the exit status 1;
+ *	%NULL where every result is a success
+ * @positionals: ends at the first one without a name
+ * @options: ends at the first one without a name
+ * @show: prints the result for a human
+ * @show_event: prints one of the events that come before the result; %NULL where
+ *	none may come
+ */
+struct cli_command {
+	const char *noun;
+	const char *verb;
+	const char *op;
+	const char *summary;
+	const char *details;
+	enum cli_secret secret;
+	const char *verdict;
+	struct cli_param positionals[CLI_POSITIONALS_MAX + 1];
+	struct cli_param options[CLI_OPTIONS_MAX + 1];
+	void (*show)(FILE *out, const json_t *result);
+	void (*show_event)(FILE *out, const json_t *event);
+};
+
+extern const struct cli_command cli_commands[];
+extern const size_t cli_n_commands;
+
+#endif
