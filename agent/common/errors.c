@@ -58,11 +58,9 @@ int error_prefix(struct error *e, const char *fmt, ...)
 	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
 	used = n < 0 ? 0 : strlen(e->text);
-	if (used < sizeof(e->text) - 3)
-		memcpy(e->text + used, ": ", 3);
-	used = strlen(e->text);
-	memcpy(e->text + used, old, strnlen(old, sizeof(e->text) - 1 - used));
-	e->text[used + strnlen(old, sizeof(e->text) - 1 - used)] = '\0';
+	n = snprintf(e->text + used, sizeof(e->text) - used, ": %s", old);
+	if (n < 0)
+		e->text[used] = '\0';
 	make_printable(e->text);
 	return e->code;
 }

@@ -38,7 +38,7 @@
  * @sector_size: bytes
  * @vm: name of the VM
  *
- * Strings are UTF-8; VM and disk names need not be printable.
+ * Strings are UTF-8 without control characters.
  */
 struct wrap_context {
 	char cipher[32];
@@ -75,9 +75,11 @@ struct wrap {
  * @ret_size: bytes without the NUL
  *
  * Compact JSON with sorted keys: cipher, created, data_offset, dek, disk,
- * iv_tweak, key, key_bits, provider, provider_name, sector_size, v, vm.
+ * iv_tweak, key, key_bits, provider, provider_name, sector_size, v, vm. What is
+ * not ASCII stands as UTF-8, '/' is not escaped.
  *
- * Return: 0; -EINVAL (a string is not UTF-8, a number is beyond 2^63 - 1).
+ * Return: 0; -EINVAL (a string is not UTF-8 or holds a control character, a
+ * number is beyond 2^63 - 1).
  */
 int wrap_aad(const struct wrap_context *context, char **ret, size_t *ret_size, struct error *e);
 
