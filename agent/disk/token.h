@@ -11,6 +11,7 @@
 #ifndef VMCRYPT_DISK_TOKEN_H
 #define VMCRYPT_DISK_TOKEN_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,7 +50,14 @@ struct token {
  */
 int token_parse(const char *json, size_t size, struct token *ret, struct error *e);
 
-/** token_build() - text of a token, freed by free(); -EINVAL for values token_parse() would refuse */
+/** token_from_json() - the same of an object that json_parse() made */
+int token_from_json(const json_t *json, struct token *ret, struct error *e);
+
+/**
+ * token_build() - text of a token, freed by free()
+ *
+ * Refuses values that token_parse() would refuse.
+ */
 int token_build(const struct token *t, char **ret, struct error *e);
 
 /**
