@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "disk/token.h"
+#include "vmcrypt.h"
 
 #define WHAT	"vmcrypt token"
 
