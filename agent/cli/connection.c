@@ -19,7 +19,7 @@ static int connect_error(const char *path, int code, struct error *e)
 	switch (code) {
 	case ENOENT:
 	case ECONNREFUSED:
-		return error_fail(e, -code, "Cannot reach the agent at %s: vmcryptd is not running. Start it (systemctl start vmcryptd); if it does not stay up, its log says why (journalctl -u vmcryptd).",
+		return error_fail(e, -code, "Cannot reach the agent at %s: vmcryptd is not running. Start it (systemctl start vmcryptd); if it does not stay up, its log says why (journalctl -u vmcryptd)",
 				 path);
 	case EACCES:
 	case EPERM:
@@ -132,7 +132,7 @@ int cli_send(int fd, const char *op, json_t *args, const int *fds,
 	size = strlen(line);
 	if (size >= PROTOCOL_LINE_MAX)
 		return error_set(e, -EMSGSIZE, EXIT_USAGE, /* reason= */ 0,
-				 "The arguments make a request of %zu bytes; %u are allowed.",
+				 "The arguments make a request of %zu bytes; %u are allowed",
 				 size + 1, PROTOCOL_LINE_MAX);
 	line[size] = '\n';
 	return send_all(fd, line, size + 1, fds, n_fds, e);

@@ -259,17 +259,20 @@ static void build_options(const struct cli_command *c,
 	ret[n + N_GLOBAL_OPTIONS] = (struct option) { 0 };
 }
 
+/* The word that the option just taken stood in. */
+static const char *option_word(const struct parser *p)
+{
+	bool separate = optarg && optind >= 2 && optarg == p->argv[optind - 1];
+
+	return p->argv[optind - (separate ? 2 : 1)];
+}
+
 /* getopt_long takes an option by any unambiguous start of its name. A script
  * that relies on that breaks when an option is added, so names are whole. */
-static bool is_abbreviated(const struct parser *p, const char *name)
+static bool is_abbreviated(const char *word, const char *name)
 {
-	bool separate = optarg && optind >= 1 && optarg == p->argv[optind - 1];
-	const char *word = p->argv[optind - (separate ? 2 : 1)];
-
-	if (strncmp(word, "--", 2) != 0)
-		return false;
-	word += 2;
-	return strcspn(word, "=") != strlen(name);
+	return strncmp(word, "--", 2) == 0 &&
+	       strcspn(word + 2, "=") != strlen(name);
 }
 
 static int take_option(struct parser *p, const struct option *options, int c,
@@ -290,7 +293,8 @@ static int take_option(struct parser *p, const struct option *options, int c,
 	case 1:
 		return set_positional(p, optarg);
 	}
-	if (is_abbreviated(p, options[index].name))
+	word = option_word(p);
+	if (is_abbreviated(word, options[index].name))
 		return usage_error(p, "unknown option %s (do you mean --%s?)",
 				   word, options[index].name);
 	if (c >= COMMAND_OPTION)

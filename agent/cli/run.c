@@ -66,7 +66,7 @@ static int create_output(const char *path, int *ret_fd, struct error *e)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 && errno == EEXIST)
 		return error_fail(e, EEXIST, "%s exists already. Name another file; a file with keys is never written over",
 				  path);
