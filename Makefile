@@ -10,7 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 VERSIONS := 6.1 6.12
 
 .DELETE_ON_ERROR:
-.PHONY: all agent unit modules module setup kernel-tests clean
+.PHONY: all agent unit modules module setup check kernel-tests print-cflags clean
 
 all: agent module
 
@@ -29,6 +29,13 @@ modules: $(VERSIONS:%=module-%)
 
 module-%:
 	scripts/build-module $*
+
+check:
+	scripts/check
+
+# For tools that read the sources as the compiler does
+print-cflags:
+	@echo $(AGENT_CPPFLAGS) -std=gnu11 $(AGENT_PKG_CFLAGS)
 
 kernel-tests:
 	scripts/kernel-tests

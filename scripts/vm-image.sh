@@ -82,11 +82,13 @@ add_programs()
 	done
 }
 
+# add_modules ROOT KERNEL RELEASE MODULE...: with what they depend on
 add_modules()
 {
 	local root=$1 kernel=$2 release=$3 module file
 
-	for module in "${VM_MODULES[@]}"; do
+	shift 3
+	for module; do
 		modprobe -d "$kernel" -S "$release" --show-depends "$module" 2>/dev/null || true
 	done | sed -n "s|^insmod $kernel/||p" | sed 's/ .*//' | sort -u |
 	while read -r file; do
@@ -125,7 +127,7 @@ base_image()
 	root=$(mktemp -d "$VMCRYPT_CACHE/tmp-vm-XXXXXX")
 	skeleton "$root"
 	add_programs "$root"
-	add_modules "$root" "$kernel" "$release"
+	add_modules "$root" "$kernel" "$release" "${VM_MODULES[@]}"
 	cp "$VMCRYPT_TOP/scripts/vm-init" "$root/init"
 	chmod 755 "$root/init"
 	echo root:x:0:0:root:/root:/bin/sh >"$root/etc/passwd"
