@@ -176,7 +176,7 @@ struct provider_restore_plan {
 /**
  * provider_restore() - bring a provider back from its backup
  * @fd: read from where it stands
- * @dry_run: do everything but the writing; works on a host without a TPM too
+ * @dry_run: do everything but the sealing and writing; fails where the real run would
  * @ret: may be NULL; what was done or would be done
  *
  * Return: 0; -EKEYREJECTED (wrong password), -EBADMSG (not a backup, damaged),

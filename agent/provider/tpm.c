@@ -2,6 +2,7 @@
 #include "provider/tpm.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <tss2/tss2_esys.h>
 #include <tss2/tss2_mu.h>
@@ -24,7 +25,6 @@ struct tpm {
 	ESYS_TR srk;
 	bool srk_transient;
 	ESYS_TR session;
-	TPM2B_NAME *srk_name;
 };
 
 #define TPM_NULL ((struct tpm) { .srk = ESYS_TR_NONE, .session = ESYS_TR_NONE })
@@ -35,7 +35,6 @@ static void tpm_close(struct tpm *tpm)
 		Esys_FlushContext(tpm->esys, tpm->session);
 	if (tpm->srk != ESYS_TR_NONE && tpm->srk_transient)
 		Esys_FlushContext(tpm->esys, tpm->srk);
-	Esys_Free(tpm->srk_name);
 	if (tpm->esys)
 		Esys_Finalize(&tpm->esys);
 	if (tpm->tcti)
@@ -147,12 +146,9 @@ static int srk_check(struct tpm *tpm, struct error *e)
 
 	rc = Esys_ReadPublic(tpm->esys, tpm->srk, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public,
 			     NULL, NULL);
-	if (rc == TSS2_RC_SUCCESS)
-		rc = Esys_TR_GetName(tpm->esys, tpm->srk, &tpm->srk_name);
 	if (rc != TSS2_RC_SUCCESS)
 		return error_fail(e, EIO, "Cannot read the TPM's storage root key: %s", Tss2_RC_Decode(rc));
-	if ((public->publicArea.objectAttributes & needed) != needed ||
-	    tpm->srk_name->size > TPM_NAME_MAX)
+	if ((public->publicArea.objectAttributes & needed) != needed)
 		return error_fail(e, EINVAL, "The TPM's object at 0x%x is no storage key: remove it with "
 				  "tpm2_evictcontrol if nothing needs it", SRK_HANDLE);
 	return 0;
@@ -209,14 +205,21 @@ static const TPM2B_PUBLIC sealed_template = {
 	},
 };
 
-static int marshal(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private, struct tpm_sealed *ret)
+static int marshal(struct tpm *tpm, const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *private,
+		   struct tpm_sealed *ret)
 {
+	_cleanup_free_ uint8_t *srk = NULL;
+
 	if (Tss2_MU_TPM2B_PUBLIC_Marshal(public, ret->public_area, sizeof(ret->public_area),
 					 &ret->public_size) != TSS2_RC_SUCCESS)
 		return -EOVERFLOW;
 	if (Tss2_MU_TPM2B_PRIVATE_Marshal(private, ret->private_area, sizeof(ret->private_area),
 					  &ret->private_size) != TSS2_RC_SUCCESS)
 		return -EOVERFLOW;
+	if (Esys_TR_Serialize(tpm->esys, tpm->srk, &srk, &ret->srk_size) != TSS2_RC_SUCCESS ||
+	    ret->srk_size > sizeof(ret->srk))
+		return -EOVERFLOW;
+	memcpy(ret->srk, srk, ret->srk_size);
 	return 0;
 }
 
@@ -241,19 +244,41 @@ static int object_make(struct tpm *tpm, const struct secret *secret, struct tpm_
 			 &sealed_template, &no_data, &no_pcrs, &private, &public, NULL, NULL, NULL);
 	if (rc != TSS2_RC_SUCCESS)
 		return error_fail(e, EIO, "The TPM does not seal: %s", Tss2_RC_Decode(rc));
-	*ret = (struct tpm_sealed) { .srk_name_size = tpm->srk_name->size };
-	memcpy(ret->srk_name, tpm->srk_name->name, tpm->srk_name->size);
-	if (marshal(public, private, ret) < 0)
+	*ret = (struct tpm_sealed) { .srk_size = 0 };
+	if (marshal(tpm, public, private, ret) < 0)
 		return error_fail(e, EOVERFLOW, "The TPM's sealed object is larger than %d bytes",
 				  TPM_BLOB_MAX);
 	return 0;
 }
 
-static int replaced(struct error *e)
+static int damaged(struct error *e)
 {
-	return error_fail(e, EKEYREJECTED, "The TPM is not the one that the key was sealed to: it was "
-			  "replaced or cleared; restore the provider from its backup "
+	return error_fail(e, EBADMSG, "The sealed key is damaged: restore the provider from its backup "
 			  "(vmcryptctl provider restore)");
+}
+
+/* Goes over from the root key that the TPM shows to the one that was there when
+ * the key was sealed. They are the same, or it is another TPM. */
+static int srk_use_known(struct tpm *tpm, const struct tpm_sealed *sealed, struct error *e)
+{
+	_cleanup_esys_ TPM2B_NAME *known_name = NULL, *shown_name = NULL;
+	ESYS_TR known;
+	TSS2_RC rc;
+
+	if (Esys_TR_Deserialize(tpm->esys, sealed->srk, sealed->srk_size, &known) != TSS2_RC_SUCCESS ||
+	    Esys_TR_GetName(tpm->esys, known, &known_name) != TSS2_RC_SUCCESS)
+		return damaged(e);
+	rc = Esys_TR_GetName(tpm->esys, tpm->srk, &shown_name);
+	if (rc != TSS2_RC_SUCCESS)
+		return error_fail(e, EIO, "Cannot read the TPM's storage root key: %s", Tss2_RC_Decode(rc));
+	if (known_name->size != shown_name->size ||
+	    memcmp(known_name->name, shown_name->name, known_name->size) != 0)
+		return error_fail(e, EKEYREJECTED, "The TPM is not the one that the key was sealed to: "
+				  "it was replaced or cleared; restore the provider from its backup "
+				  "(vmcryptctl provider restore)");
+	Esys_TR_Close(tpm->esys, &tpm->srk);
+	tpm->srk = known;
+	return 0;
 }
 
 static int object_load(struct tpm *tpm, const struct tpm_sealed *sealed, ESYS_TR *ret,
@@ -272,14 +297,12 @@ static int object_load(struct tpm *tpm, const struct tpm_sealed *sealed, ESYS_TR
 		rc = Tss2_MU_TPM2B_PRIVATE_Unmarshal(sealed->private_area, sealed->private_size, &at,
 						     &private);
 	if (rc != TSS2_RC_SUCCESS || at != sealed->private_size)
-		return error_fail(e, EBADMSG, "The sealed key is damaged: restore the provider from its "
-				  "backup (vmcryptctl provider restore)");
+		return damaged(e);
 
 	rc = Esys_Load(tpm->esys, tpm->srk, tpm->session, ESYS_TR_NONE, ESYS_TR_NONE, &private, &public,
 		       ret);
 	if (RC_BASE(rc) == TPM2_RC_INTEGRITY)
-		return error_fail(e, EBADMSG, "The sealed key is damaged, its TPM refuses it: restore the "
-				  "provider from its backup (vmcryptctl provider restore)");
+		return damaged(e);
 	if (rc != TSS2_RC_SUCCESS)
 		return error_fail(e, EIO, "The TPM does not load the sealed key: %s", Tss2_RC_Decode(rc));
 	return 0;
@@ -345,12 +368,10 @@ int tpm_unseal(const char *tcti, const struct tpm_sealed *sealed, struct secret 
 	r = tpm_open(tcti, &tpm, e);
 	if (r == 0)
 		r = srk_get(&tpm, e);
-	if (r < 0)
-		return r;
-	if (tpm.srk_name->size != sealed->srk_name_size ||
-	    memcmp(tpm.srk_name->name, sealed->srk_name, sealed->srk_name_size) != 0)
-		return replaced(e);
-	r = session_start(&tpm, e);
+	if (r == 0)
+		r = srk_use_known(&tpm, sealed, e);
+	if (r == 0)
+		r = session_start(&tpm, e);
 	if (r < 0)
 		return r;
 	return object_open(&tpm, sealed, ret, e);
@@ -363,7 +384,7 @@ json_t *tpm_sealed_to_json(const struct tpm_sealed *sealed)
 	if (!json ||
 	    json_set_base64(json, "public", sealed->public_area, sealed->public_size) < 0 ||
 	    json_set_base64(json, "private", sealed->private_area, sealed->private_size) < 0 ||
-	    json_set_base64(json, "srk", sealed->srk_name, sealed->srk_name_size) < 0) {
+	    json_set_base64(json, "srk", sealed->srk, sealed->srk_size) < 0) {
 		json_decref(json);
 		return NULL;
 	}
@@ -385,8 +406,8 @@ int tpm_sealed_from_json(const json_t *json, const char *what, struct tpm_sealed
 		r = json_get_base64_max(json, what, "private", sealed.private_area,
 					sizeof(sealed.private_area), &sealed.private_size, e);
 	if (r == 0)
-		r = json_get_base64_max(json, what, "srk", sealed.srk_name, sizeof(sealed.srk_name),
-					&sealed.srk_name_size, e);
+		r = json_get_base64_max(json, what, "srk", sealed.srk, sizeof(sealed.srk),
+					&sealed.srk_size, e);
 	if (r < 0)
 		return r;
 	*ret = sealed;

@@ -5,8 +5,9 @@
  * The sealed object hangs below the storage root key at 0x81000001 (TCG TPM v2.0
  * Provisioning Guidance), which is made when it is missing. Secrets cross the
  * bus encrypted: a session salted with the root key encrypts parameters in both
- * directions. The root key's name is kept beside the object, so that a session
- * is never salted with the key of something between us and the TPM.
+ * directions. The root key's public half is kept beside the object, and used
+ * instead of what the TPM says then: something that sits on the bus later cannot
+ * put its own key in the place of the TPM's.
  */
 #ifndef VMCRYPT_PROVIDER_TPM_H
 #define VMCRYPT_PROVIDER_TPM_H
@@ -22,8 +23,6 @@
 #define TPM_TCTI_DEFAULT	"device:/dev/tpmrm0"
 /** TPM_BLOB_MAX - bytes of a public or private area as the TPM writes it */
 #define TPM_BLOB_MAX		1024
-/** TPM_NAME_MAX - bytes of an object's name: algorithm and SHA-512 */
-#define TPM_NAME_MAX		66
 /** TPM_SECRET_MAX - bytes that a TPM seals at most */
 #define TPM_SECRET_MAX		128
 
@@ -31,15 +30,15 @@
  * struct tpm_sealed - a sealed object, no secret without its TPM
  * @public_area: TPM2B_PUBLIC as marshalled
  * @private_area: TPM2B_PRIVATE as marshalled, encrypted by the TPM
- * @srk_name: name of the storage root key it was sealed under
+ * @srk: the storage root key it was sealed under, as Esys_TR_Serialize() writes it
  */
 struct tpm_sealed {
 	uint8_t public_area[TPM_BLOB_MAX];
 	size_t public_size;
 	uint8_t private_area[TPM_BLOB_MAX];
 	size_t private_size;
-	uint8_t srk_name[TPM_NAME_MAX];
-	size_t srk_name_size;
+	uint8_t srk[TPM_BLOB_MAX];
+	size_t srk_size;
 };
 
 /**

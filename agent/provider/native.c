@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The native provider: KEKs derived from a KDK that this host keeps.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "crypto/kdf.h"
+#include "provider/registry.h"
+#include "vmcrypt.h"
+
+#define FINGERPRINT_INFO "vmcrypt-native-kdk-id-v1"
+
+int native_fingerprint(const struct secret *kdk, const uint8_t id[UUID_SIZE],
+		       uint8_t ret[KDK_FINGERPRINT_SIZE])
+{
+	_cleanup_secret_ struct secret out = SECRET_NULL;
+	int r;
+
+	r = kdf_hkdf_sha256(kdk, id, UUID_SIZE, FINGERPRINT_INFO, strlen(FINGERPRINT_INFO),
+			    KDK_FINGERPRINT_SIZE, &out);
+	if (r < 0)
+		return r;
+	memcpy(ret, out.data, KDK_FINGERPRINT_SIZE);
+	return 0;
+}
+
+int native_choose_sealing(const struct provider_registry *registry, enum provider_sealing wish,
+			  enum provider_sealing *ret, struct error *e)
+{
+	struct error why = ERROR_NULL;
+	int r;
+
+	if (wish == SEALING_NONE) {
+		*ret = SEALING_NONE;
+		return 0;
+	}
+	r = tpm_present(registry->tcti, &why);
+	if (r == 0) {
+		*ret = SEALING_TPM;
+		return 0;
+	}
+	if (wish == SEALING_TPM)
+		return error_fail(e, r, "A TPM is required, and there is none to be had: %s", why.text);
+	return error_fail(e, r, "%s. Without a TPM the provider's key would lie readable on this "
+			  "host's disk: if that is wanted, say --allow-unsealed", why.text);
+}
+
+int native_seal(struct provider_registry *registry, struct provider *provider,
+		const struct secret *kdk, enum provider_sealing sealing, struct error *e)
+{
+	struct tpm_sealed sealed = { .public_size = 0 };
+	uint8_t fingerprint[KDK_FINGERPRINT_SIZE];
+	int r;
+
+	r = native_fingerprint(kdk, provider->id, fingerprint);
+	if (r < 0)
+		return error_fail(e, r, "Cannot fingerprint the provider's key: %s", strerror(-r));
+	if (sealing == SEALING_TPM) {
+		r = tpm_seal(registry->tcti, kdk, &sealed, e);
+		if (r < 0)
+			return r;
+	}
+	provider->sealing = sealing;
+	provider->sealed = sealed;
+	memcpy(provider->fingerprint, fingerprint, sizeof(fingerprint));
+	return 0;
+}
+
+/* The unsealed KDK, from the file each time: it does not stay in memory. */
+static int read_unsealed(struct provider_registry *registry, const struct provider *provider,
+			 struct secret *ret, struct error *e)
+{
+	_cleanup_free_ char *path = provider_path(registry, provider->id);
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	struct provider *again = NULL;
+	int r;
+
+	if (!path)
+		return error_oom(e);
+	r = provider_load(path, &again, &kdk, e);
+	if (r < 0)
+		return r;
+	provider_free(again);
+	if (kdk.size == 0)
+		return error_fail(e, EBADMSG, "%s holds a sealed key now: it was changed while this "
+				  "program was running, restart it", path);
+	*ret = secret_take(&kdk);
+	return 0;
+}
+
+static int get_kdk(struct provider_registry *registry, struct provider *provider, bool fresh,
+		   struct secret *ret, struct error *e)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	uint8_t fingerprint[KDK_FINGERPRINT_SIZE];
+	int r;
+
+	if (!fresh && provider->cached.size > 0)
+		return secret_copy(provider->cached.data, provider->cached.size, ret) < 0 ?
+			error_oom(e) : 0;
+
+	if (provider->sealing == SEALING_TPM)
+		r = tpm_unseal(registry->tcti, &provider->sealed, &kdk, e);
+	else
+		r = read_unsealed(registry, provider, &kdk, e);
+	if (r < 0)
+		return r;
+	if (kdk.size != KDK_SIZE || native_fingerprint(&kdk, provider->id, fingerprint) < 0 ||
+	    memcmp(fingerprint, provider->fingerprint, sizeof(fingerprint)) != 0)
+		return error_fail(e, EBADMSG, "its key is damaged: restore the provider from its backup "
+				  "(vmcryptctl provider restore)");
+
+	if (provider->sealing == SEALING_TPM && provider->cached.size == 0 &&
+	    secret_copy(kdk.data, kdk.size, &provider->cached) < 0)
+		return error_oom(e);
+	*ret = secret_take(&kdk);
+	return 0;
+}
+
+int native_kdk(struct provider_registry *registry, struct provider *provider, bool fresh,
+	       struct secret *ret, struct error *e)
+{
+	struct error why = ERROR_NULL;
+
+	if (get_kdk(registry, provider, fresh, ret, &why) == 0)
+		return 0;
+	return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
+			 "The key of provider \"%s\" cannot be had: %s", provider->name, why.text);
+}
+
+static int native_key_new(struct provider_registry *registry, struct provider *provider,
+			  char *ret_key_id, struct secret *ret_kek, struct error *e)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	uint8_t key_id[UUID_SIZE];
+	int r;
+
+	r = native_kdk(registry, provider, /* fresh= */ false, &kdk, e);
+	if (r < 0)
+		return r;
+	r = uuid_random(key_id);
+	if (r < 0)
+		return error_fail(e, r, "Cannot make a key id: %s", strerror(-r));
+	r = kdf_native_kek(&kdk, provider->id, key_id, ret_kek, e);
+	if (r < 0)
+		return r;
+	uuid_format(key_id, ret_key_id);
+	return 0;
+}
+
+static int native_key_get(struct provider_registry *registry, struct provider *provider,
+			  const char *key_id, struct secret *ret_kek, struct error *e)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	uint8_t id[UUID_SIZE];
+	int r;
+
+	if (uuid_parse_text(key_id, id) < 0)
+		return error_set(e, EBADMSG, EXIT_FAILED, VMCRYPT_REASON_HEADER_DAMAGED,
+				 "Key %s/%.64s cannot be had: a native provider's key ids are UUIDs, the "
+				 "header is damaged", provider->name, key_id);
+	r = native_kdk(registry, provider, /* fresh= */ false, &kdk, e);
+	if (r < 0)
+		return r;
+	return kdf_native_kek(&kdk, provider->id, id, ret_kek, e);
+}
+
+static int native_check(struct provider_registry *registry, struct provider *provider,
+			struct error *e)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL, kek = SECRET_NULL, again = SECRET_NULL;
+	char key_id[KEY_ID_MAX + 1];
+	int r;
+
+	r = native_kdk(registry, provider, /* fresh= */ true, &kdk, e);
+	if (r < 0)
+		return r;
+	/* What is cached, if anything is, must be the same. */
+	r = native_key_new(registry, provider, key_id, &kek, e);
+	if (r < 0)
+		return r;
+	r = native_key_get(registry, provider, key_id, &again, e);
+	if (r < 0)
+		return r;
+	if (!secret_equal(&kek, &again))
+		return error_fail(e, EIO, "Provider \"%s\" gives two keys for one id: do not trust this "
+				  "machine", provider->name);
+	return 0;
+}
+
+const struct provider_ops native_ops = {
+	.type = "native",
+	.key_new = native_key_new,
+	.key_get = native_key_get,
+	.check = native_check,
+};
