@@ -20,7 +20,7 @@ AGENT_PROGRAMS	:= $(if $(wildcard agent/host/main.c),vmcryptd) \
 		   $(if $(wildcard agent/manager/main.c),vmcrypt-manager)
 
 AGENT_PKGS	:= libcrypto jansson libsystemd libnl-3.0 libnl-genl-3.0 libcryptsetup \
-		   devmapper tss2-esys tss2-tctildr tss2-mu tss2-rc libudev libseccomp
+		   devmapper blkid tss2-esys tss2-tctildr tss2-mu tss2-rc libudev libseccomp
 AGENT_PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(AGENT_PKGS))
 AGENT_PKG_LIBS	 = $(shell $(PKG_CONFIG) --libs $(AGENT_PKGS))
 AGENT_TEST_LIBS	 = $(shell $(PKG_CONFIG) --libs cmocka)
@@ -75,16 +75,17 @@ $(AGENT_BUILD)/san/agent/%.o: agent/%.c agent/agent.mk
 	@mkdir -p $(@D)
 	$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
-# Made anew each time: an object whose source is gone must not stay inside.
+# Made anew each time, for an object whose source is gone must not stay inside,
+# and by q, for r would take conf.o of one folder for conf.o of another.
 $(AGENT_LIB): $(AGENT_LIB_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcsD $@ $(AGENT_LIB_OBJ)
+	$(AR) qcsD $@ $(AGENT_LIB_OBJ)
 
 $(AGENT_SANLIB): $(AGENT_SAN_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcsD $@ $(AGENT_SAN_OBJ)
+	$(AR) qcsD $@ $(AGENT_SAN_OBJ)
 
 $(AGENT_BUILD)/vmcryptd: $(AGENT_BUILD)/agent/host/main.o $(AGENT_LIB)
 	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
