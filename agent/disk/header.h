@@ -46,7 +46,8 @@ struct disk_header {
 	bool damaged;			/* one of the two copies is bad and was not repaired */
 	bool repaired;			/* one was bad and was written anew */
 	bool authentic;			/* header_unlock() has proved all of the above but uuid */
-	struct header_image *image;	/* private */
+	struct header_image *image;	/* private, as the next */
+	int token_id;
 };
 
 void header_free(struct disk_header *h);
@@ -74,12 +75,13 @@ struct header_params {
  * @locator: names the KEK of the first wrap
  * @kek: KEK_SIZE bytes
  *
- * What the device held in the header's area is overwritten with zeros. On a
- * crash the device holds either no valid header or this one. A detached header file is made (0600);
- * an existing one is replaced only with force, or when it is empty.
+ * What the device held in the place of the header is overwritten with zeros. On
+ * a crash the device holds either no valid header or this one. A file for a
+ * detached header is made (mode 0600); one that is there is replaced only with
+ * force, or when it is empty. The data behind the header is not touched.
  *
- * Errors: -EBUSY the device is in use, -EEXIST it carries a signature and force
- * is not set, -ENOSPC too small, -EINVAL bad parameters, -EROFS, -EIO.
+ * Errors: -EBUSY: the device is in use; -EEXIST: it carries a signature, and force
+ * is not set; -ENOSPC: too small; -EINVAL: bad parameters; -EROFS, -EIO.
  */
 int header_create(const struct header_params *p, const struct secret *dek,
 		  const struct key_locator *locator, const struct secret *kek,
@@ -153,8 +155,8 @@ int header_rewrap(struct disk_header *h, const struct secret *dek,
 /**
  * header_data_size() - bytes of data that the disk holds behind its header
  *
- * Size of the device less the segment's offset, without a rest that is no
- * whole sector.
+ * Size of the device less the segment's offset. -ENOSPC: nothing is left; -EINVAL:
+ * no multiple of the sector size.
  */
 int header_data_size(const struct disk_header *h, uint64_t *ret, struct error *e);
 
