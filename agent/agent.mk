@@ -39,6 +39,8 @@ AGENT_TEST_SRC	:= $(wildcard tests/unit/test_*.c)
 # Tests that look into their own memory: no sanitizer, whose shadow allocator
 # would be what they measure.
 AGENT_PLAIN_SRC	:= $(wildcard tests/unit/plain_*.c)
+# Tests of whole programs
+AGENT_SCRIPTS	:= $(wildcard tests/unit/test_*.py)
 
 AGENT_LIB_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/%.o)
 AGENT_SAN_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/san/%.o)
@@ -54,7 +56,7 @@ agent: $(AGENT_LIB) $(AGENT_PROGRAMS:%=$(AGENT_BUILD)/%)
 unit-build: $(AGENT_TESTS)
 
 unit: $(AGENT_TESTS) agent
-	VMCRYPT_BUILD=$(AGENT_BUILD) sh tests/unit/run $(AGENT_TESTS)
+	VMCRYPT_BUILD=$(AGENT_BUILD) sh tests/unit/run $(AGENT_TESTS) $(AGENT_SCRIPTS)
 
 agent-clean:
 	rm -rf $(AGENT_BUILD)/agent $(AGENT_BUILD)/san $(AGENT_BUILD)/unit $(AGENT_LIB) \

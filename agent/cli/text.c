@@ -101,17 +101,28 @@ void text_size(uint64_t bytes, char ret[TEXT_SIZE_MAX])
 			 (unsigned long long)whole, tenth, units[unit]);
 }
 
-void text_table_add(struct text_table *t, char *cell)
+/* Room is doubled whenever the number of cells reaches a power of two. */
+static int make_room(struct text_table *t)
 {
 	char **cells;
 
-	cells = cell ? reallocarray(t->cells, t->n_cells + 1, sizeof(*cells)) : NULL;
-	if (!cells) {
+	if ((t->n_cells & (t->n_cells - 1)) != 0)
+		return 0;
+	cells = reallocarray(t->cells, t->n_cells ? 2 * t->n_cells : 1,
+			     sizeof(*cells));
+	if (!cells)
+		return -ENOMEM;
+	t->cells = cells;
+	return 0;
+}
+
+void text_table_add(struct text_table *t, char *cell)
+{
+	if (!cell || make_room(t) < 0) {
 		free(cell);
 		t->failed = true;
 		return;
 	}
-	t->cells = cells;
 	t->cells[t->n_cells++] = cell;
 }
 
