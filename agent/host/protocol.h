@@ -42,7 +42,8 @@
  * the order that the operation lists; at most PROTOCOL_FDS_MAX. A request with
  * more or fewer than its operation wants is refused (EINVAL). The agent reads or
  * writes them with read(2) and write(2) and closes them. A password is the whole
- * content, without one '\n' at its end, 1 to 512 bytes.
+ * content, without one '\n' at its end, 1 to 512 bytes. "out" is an empty regular
+ * file, open for reading and writing: what is written is read back.
  *
  * Who may
  * =======
@@ -86,7 +87,7 @@
  *   -> {"name":s, "ok":b, "checks":[{"check":s, "ok":b, "text":s}...]}
  * provider.delete       change  {"name":s} -> {"name":s}
  *   EBUSY while a disk that the agent knows has a wrap of it.
- * provider.backup       change  {"name":s}, files: out (written), password
+ * provider.backup       change  {"name":s}, files: out, password
  *   -> {"name":s, "uuid":s, "bytes":n, "backup_time":time}
  *   The provider counts as backed up once the file is written and synced.
  * provider.restore      change  {["dry_run":b], ["require_tpm":b],
@@ -130,7 +131,7 @@
  * disk.list             read    -> {"disks":[DISK...]}
  * disk.show             read    {"name":s} -> DISK
  *   name: a mapped device, the path of the device below it, or the DEK's UUID.
- * disk.export-key       change  {"device":s, ["header":s]}, files: out (written)
+ * disk.export-key       change  {"device":s, ["header":s]}, files: out
  *   -> {"dek":s, "key_bits":n, "bytes":n}
  *
  *   DISK = {"name":s|null, "path":s|null, "device":s|null, "header":s|null,
