@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the operations do; protocol.h says what they take and return.
+ */
+#ifndef HOST_OPS_H
+#define HOST_OPS_H
+
+#include <jansson.h>
+
+#include "common/errors.h"
+#include "host/call.h"
+
+int op_status(struct call *call, json_t **ret_result, struct error *e);
+
+int op_provider_create(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_list(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_show(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_default(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_check(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_delete(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_backup(struct call *call, json_t **ret_result, struct error *e);
+int op_provider_restore(struct call *call, json_t **ret_result, struct error *e);
+
+int op_disk_create(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_attach(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_detach(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_lock(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_unlock(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_table(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_list(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_show(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_export_key(struct call *call, json_t **ret_result, struct error *e);
+
+int op_key_list(struct call *call, json_t **ret_result, struct error *e);
+int op_event_list(struct call *call, json_t **ret_result, struct error *e);
+
+/*
+ * Shared by them.
+ */
+
+/* DISK of a DEK, or -ENOENT; PROVIDER of a provider with the number of its disks. */
+int ops_disk_json(struct host *host, const uint8_t dek[UUID_SIZE], json_t **ret, struct error *e);
+json_t *ops_disks_json(struct host *host, struct error *e);
+json_t *ops_provider_json(struct host *host, const struct provider_info *info);
+int ops_providers_json(struct host *host, json_t **ret, struct error *e);
+
+/* provider_settings.in_use: whether a disk that the agent knows has a wrap of it. */
+int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			size_t what_size, struct error *e);
+
+#endif /* HOST_OPS_H */
