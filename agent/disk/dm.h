@@ -46,10 +46,19 @@ int dm_name_check(const char *name, struct error *e);
  * @hdr: a header that header_unlock() has authenticated, else -EACCES
  *
  * LEN is the size of the device less the data offset, in sectors of 512 bytes.
- * -EINVAL where that is no multiple of the sector size or nothing is left.
+ * The device is named by its path, or by MAJOR:MINOR where the path holds what a
+ * table line cannot. -ENOTBLK for a plain file, for which device-mapper has no use.
  */
 int dm_disk_table(const struct disk_header *hdr, const struct dm_disk_options *o, char **ret,
 		  struct error *e);
+
+/**
+ * dm_format_table() - the parameters of a vmcrypt target
+ * @device: a word for the device below
+ * @ret: malloc'ed
+ */
+int dm_format_table(const struct disk_header *hdr, const char *device,
+		    const struct dm_disk_options *o, char **ret, struct error *e);
 
 /**
  * dm_disk_create() - create and activate a mapped device
@@ -71,7 +80,11 @@ int dm_disk_reload(const struct disk_header *hdr, const char *name,
 #define DM_REMOVE_DEFERRED	(1U << 1)	/* goes when its last user closes it */
 #define DM_REMOVE_FORCE		(1U << 2)	/* table becomes one that fails all I/O first */
 
-/** dm_disk_remove() - remove a mapped vmcrypt device; -EBUSY while it is open, -ENXIO when there is none */
+/**
+ * dm_disk_remove() - remove a mapped vmcrypt device
+ *
+ * -EBUSY while it is open, -ENXIO when there is none, -ENOTBLK when it is not ours.
+ */
 int dm_disk_remove(const char *name, unsigned int flags, struct error *e);
 
 #define DM_SUSPEND_FLUSH	(1U << 0)	/* wait for all I/O; the default pushes held I/O back */
@@ -92,14 +105,18 @@ struct dm_disk {
 	uint64_t iv_offset, offset;	/* sectors of 512 bytes */
 	uint32_t lower_major, lower_minor;	/* the device below */
 	uint32_t sector_size;		/* bytes */
-	bool allow_discards;
+	bool iv_large_sectors, allow_discards;
 	enum key_loss key_loss;
 	bool loaded;			/* status: the key is in the kernel */
 	uint32_t inflight, queued;
 	uint64_t reads, writes, errors;
 };
 
-/** dm_disk_get() - first vmcrypt target of @name; -ENXIO: no such device, -ENOTBLK: no vmcrypt target */
+/**
+ * dm_disk_get() - first vmcrypt target of a mapped device
+ *
+ * -ENXIO: no such device; -ENOTBLK: it has no vmcrypt target.
+ */
 int dm_disk_get(const char *name, struct dm_disk *ret, struct error *e);
 
 /** dm_disk_list() - all mapped devices with a vmcrypt target; *ret is freed with free() */

@@ -399,6 +399,9 @@ int header_data_size(const struct disk_header *h, uint64_t *ret, struct error *e
 
 	if (r < 0)
 		return r;
+	if (t.rdev != h->rdev)
+		return error_fail(e, ESTALE, "%s is another device than when its header was read: try "
+				  "again", h->device);
 	if (t.size <= h->segment.offset)
 		return error_fail(e, ENOSPC, "%s is too small: its data begin at byte %llu, its size is "
 				  "%llu", h->device, (unsigned long long) h->segment.offset,

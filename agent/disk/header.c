@@ -173,6 +173,17 @@ static void tell(const struct disk_header *h)
 			    where(h));
 }
 
+/* Remembers the device itself: a path may lead elsewhere when the table is made. */
+static int find_data_device(struct disk_header *h, struct error *e)
+{
+	_cleanup_target_ struct block_target t = BLOCK_TARGET_NULL;
+	int r = block_target_open(h->device, O_RDONLY, &t, e);
+
+	if (r == 0)
+		h->rdev = t.rdev;
+	return r;
+}
+
 int header_open(const char *device, const char *header, unsigned int flags,
 		struct disk_header **ret, struct error *e)
 {
@@ -183,6 +194,8 @@ int header_open(const char *device, const char *header, unsigned int flags,
 	r = header_alloc(device, header, &h, e);
 	if (r == 0)
 		r = load_path(where(h), flags, &l, &h->repaired, e);
+	if (r == 0)
+		r = find_data_device(h, e);
 	if (r < 0)
 		return r;
 	r = token_from_json(l.view.token, &h->token, e);

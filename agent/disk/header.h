@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/errors.h"
 #include "common/secret.h"
@@ -39,6 +40,7 @@ struct header_segment {
 struct disk_header {
 	char *device;			/* path of the data device */
 	char *header;			/* path of the detached header; NULL: on the device */
+	dev_t rdev;			/* of the data device; 0: a plain file */
 	char uuid[HEADER_UUID_MAX];	/* LUKS UUID */
 	struct header_segment segment;
 	struct token token;
@@ -156,7 +158,7 @@ int header_rewrap(struct disk_header *h, const struct secret *dek,
  * header_data_size() - bytes of data that the disk holds behind its header
  *
  * Size of the device less the segment's offset. -ENOSPC: nothing is left; -EINVAL:
- * no multiple of the sector size.
+ * no multiple of the sector size; -ESTALE: the path is another device by now.
  */
 int header_data_size(const struct disk_header *h, uint64_t *ret, struct error *e);
 

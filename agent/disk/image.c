@@ -53,6 +53,7 @@ static int target_size(struct block_target *t)
 		return -errno;
 	t->logical_block = (uint32_t) block;
 	t->is_block = true;
+	t->rdev = st.st_rdev;
 	return 0;
 }
 

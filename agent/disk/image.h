@@ -41,6 +41,7 @@ struct block_target {
 	uint64_t size;			/* bytes */
 	uint32_t logical_block;		/* bytes; 512 for a file */
 	bool is_block;
+	dev_t rdev;			/* 0 for a file */
 };
 
 #define BLOCK_TARGET_NULL ((struct block_target) { .fd = -1 })
