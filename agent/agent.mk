@@ -14,6 +14,10 @@ CC		?= cc
 AR		?= ar
 PKG_CONFIG	?= pkg-config
 
+# V=1 shows the commands.
+Q		:= $(if $(V),,@)
+say		= $(if $(V),,@echo "  $(1)	$(patsubst $(AGENT_BUILD)/%,%,$@)")
+
 AGENT_LIBDIRS	:= common crypto kmip disk provider host manager cli
 AGENT_PROGRAMS	:= $(if $(wildcard agent/host/main.c),vmcryptd) \
 		   $(if $(wildcard agent/cli/main.c),vmcryptctl) \
@@ -71,41 +75,50 @@ endif
 
 $(AGENT_BUILD)/agent/%.o: agent/%.c agent/agent.mk
 	@mkdir -p $(@D)
-	$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
 $(AGENT_BUILD)/san/agent/%.o: agent/%.c agent/agent.mk
 	@mkdir -p $(@D)
-	$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
 # Made anew each time, for an object whose source is gone must not stay inside,
 # and by q, for r would take conf.o of one folder for conf.o of another.
 $(AGENT_LIB): $(AGENT_LIB_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) qcsD $@ $(AGENT_LIB_OBJ)
+	$(call say,AR)
+	$(Q)$(AR) qcsD $@ $(AGENT_LIB_OBJ)
 
 $(AGENT_SANLIB): $(AGENT_SAN_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) qcsD $@ $(AGENT_SAN_OBJ)
+	$(call say,AR)
+	$(Q)$(AR) qcsD $@ $(AGENT_SAN_OBJ)
 
 $(AGENT_BUILD)/vmcryptd: $(AGENT_BUILD)/agent/host/main.o $(AGENT_LIB)
-	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
 
 $(AGENT_BUILD)/vmcrypt-manager: $(AGENT_BUILD)/agent/manager/main.o $(AGENT_LIB)
-	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
 
 $(AGENT_BUILD)/vmcryptctl: $(AGENT_BUILD)/agent/cli/main.o $(AGENT_LIB)
-	$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS)
 
 $(AGENT_BUILD)/unit/test_%: tests/unit/test_%.c $(AGENT_SANLIB) agent/agent.mk
 	@mkdir -p $(@D)
-	$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
 		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_SANLIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
 
 $(AGENT_BUILD)/unit/plain_%: tests/unit/plain_%.c $(AGENT_LIB) agent/agent.mk
 	@mkdir -p $(@D)
-	$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
 		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
 
 -include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) \
