@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way of a bio through a target.
+ *
+ * device-mapper has cloned the bio already, so that clone is what goes down. A
+ * read comes back as ciphertext in the caller's pages and is decrypted there. A
+ * write is encrypted into bounce memory before it goes down; the clone's
+ * bi_io_vec points at that for the way, and is put back when it ends. That is
+ * sound because device-mapper starts a requeued bio from the original, a clone
+ * frees no vector, and nothing reads the clone's bi_iter once it has gone down.
+ *
+ * read.c and write.c have the two ways; here is what they share, and what holds
+ * a bio whose key is not there. Work is done where the bio is: writes in their submitter's context, reads in
+ * their completion's where that one may compute for so long, and in a worker
+ * otherwise.
+ *
+ * Copyright (C) 2026 The vmcrypt authors
+ */
+#include "io.h"
+
+#include <linux/device-mapper.h>
+#include <linux/percpu.h>
+
+#include "keys.h"
+#include "read.h"
+#include "stats.h"
+#include "target.h"
+#include "write.h"
+
+/* Computes and never blocks, so that it can serve targets on top of each other. */
+static struct workqueue_struct *crypt_wq;
+/* Takes up what was held, and may wait for memory. */
+static struct workqueue_struct *held_wq;
+
+/**
+ * vmcrypt_io_queue() - go on in a worker
+ * @io: ours
+ * @func: what to do there; it computes and does not block
+ */
+void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func)
+{
+	INIT_WORK(&io->work, func);
+	queue_work(crypt_wq, &io->work);
+}
+
+/**
+ * vmcrypt_io_end_now() - end a bio
+ * @io: ours; it comes by vmcrypt_io_end() once more
+ * @status: how it ended
+ */
+void vmcrypt_io_end_now(struct vmcrypt_io *io, blk_status_t status)
+{
+	io->stage = IO_ENDED;
+	io->bio->bi_status = status;
+	bio_endio(io->bio);
+}
+
+static void requeue(struct vmcrypt_io *io)
+{
+	io->stage = IO_REQUEUE;
+	bio_endio(io->bio);
+}
+
+/**
+ * vmcrypt_io_hold() - keep a bio until the key is back
+ * @io: ours until then
+ *
+ * The key lets users in before release_work() takes hold_lock, so whoever adds
+ * a bio after that sees it.
+ *
+ * Any context. Return: false when the key is back already: try again.
+ */
+bool vmcrypt_io_hold(struct vmcrypt_io *io)
+{
+	struct vmcrypt_target *vt = io->vt;
+	unsigned long flags;
+	bool push_back, usable;
+
+	spin_lock_irqsave(&vt->hold_lock, flags);
+	push_back = vt->push_back;
+	usable = vmcrypt_key_usable(vt->key);
+	if (!push_back && !usable) {
+		bio_list_add(&vt->held, io->bio);
+		vt->nr_held++;
+	}
+	spin_unlock_irqrestore(&vt->hold_lock, flags);
+
+	if (push_back) {
+		requeue(io);
+		return true;
+	}
+	return !usable;
+}
+
+/**
+ * vmcrypt_io_refusal() - what a bio that finds no key is told
+ * @io: the bio
+ *
+ * Return: BLK_STS_OK when it may be held.
+ */
+blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io)
+{
+	if (io->bio->bi_opf & REQ_NOWAIT)
+		return BLK_STS_AGAIN;
+	if (io->vt->fail_without_key || io->bio->bi_opf & REQ_RAHEAD)
+		return BLK_STS_IOERR;
+	return BLK_STS_OK;
+}
+
+/* An asynchronous step has ended: go on where it stopped. */
+static void continue_work(struct work_struct *work)
+{
+	struct vmcrypt_io *io = container_of(work, struct vmcrypt_io, work);
+	int r;
+
+	io->crypt.may_resched = true;
+	r = vmcrypt_crypt_run(&io->crypt);
+	if (r == -EINPROGRESS)
+		return;
+	vmcrypt_key_leave(io->vt->key);
+
+	if (io->crypt.encrypt)
+		vmcrypt_write_crypt_ended(io, r);
+	else
+		vmcrypt_read_crypt_ended(io, r);
+}
+
+static void step_ended(struct vmcrypt_crypt *crypt)
+{
+	vmcrypt_io_queue(container_of(crypt, struct vmcrypt_io, crypt), continue_work);
+}
+
+/**
+ * vmcrypt_io_crypt() - run the cipher over a bio's data
+ * @io: the bio; the caller is inside the key, see vmcrypt_key_enter()
+ * @dst: where a write is encrypted to, NULL to decrypt in place
+ * @may_resched: the caller may sleep
+ *
+ * Return: 0; -EINPROGRESS: the bio, and the place inside the key, belong to
+ * continue_work() from here on; or the cipher's error.
+ */
+int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_resched)
+{
+	const struct vmcrypt_target *vt = io->vt;
+	struct vmcrypt_crypt *crypt = &io->crypt;
+
+	crypt->src = io->bio->bi_io_vec;
+	crypt->src_iter = io->iter;
+	crypt->dst = dst;
+	crypt->dst_iter.bi_size = io->iter.bi_size;
+	crypt->dst_iter.bi_idx = 0;
+	crypt->dst_iter.bi_bvec_done = 0;
+	crypt->iv = (io->iter.bi_sector + vt->iv_offset) >> vt->iv_shift;
+	crypt->iv_step = vt->iv_step;
+	crypt->sector_size = vt->sector_size;
+	crypt->encrypt = !!dst;
+	crypt->may_resched = may_resched;
+	vmcrypt_crypt_begin(crypt, vt->key->tfm, step_ended);
+	return vmcrypt_crypt_run(crypt);
+}
+
+/**
+ * vmcrypt_io_log_cipher_error() - say that the cipher failed
+ * @io: the bio
+ * @error: what the cipher answered
+ */
+void vmcrypt_io_log_cipher_error(const struct vmcrypt_io *io, int error)
+{
+	pr_err_ratelimited("%s: the cipher failed (%d) at sector %llu of the target, DEK %pUb\n",
+			   dm_table_device_name(io->vt->ti->table), error,
+			   (unsigned long long)io->iter.bi_sector, &io->vt->table.dek);
+}
+
+/* What was held, and what goes down. */
+
+static void take_up(struct vmcrypt_io *io)
+{
+	switch (io->stage) {
+	case IO_READ:
+		while (!vmcrypt_key_usable(io->vt->key))
+			if (vmcrypt_io_hold(io))
+				return;
+		dm_submit_bio_remap(io->bio, NULL);
+		break;
+	case IO_DECRYPT:
+		vmcrypt_read_take_up(io);
+		break;
+	case IO_ENCRYPT:
+		vmcrypt_write_take_up(io);
+		break;
+	default:
+		WARN_ON_ONCE(1);
+	}
+}
+
+static void take_held(struct vmcrypt_target *vt, struct bio_list *ret)
+{
+	bio_list_init(ret);
+	spin_lock_irq(&vt->hold_lock);
+	bio_list_merge(ret, &vt->held);
+	bio_list_init(&vt->held);
+	vt->nr_held = 0;
+	spin_unlock_irq(&vt->hold_lock);
+}
+
+static struct vmcrypt_io *io_of(const struct vmcrypt_target *vt, struct bio *bio)
+{
+	return dm_per_bio_data(bio, vt->ti->per_io_data_size);
+}
+
+static void release_work(struct work_struct *work)
+{
+	struct vmcrypt_target *vt = container_of(work, struct vmcrypt_target, release);
+	struct bio_list held;
+	struct bio *bio;
+
+	take_held(vt, &held);
+	while ((bio = bio_list_pop(&held)))
+		take_up(io_of(vt, bio));
+}
+
+/**
+ * vmcrypt_io_cut() - make a bio shorter; the rest comes as a bio of its own
+ * @io: in map, not gone anywhere
+ * @bytes: the most it may have, a multiple of the sector size
+ */
+void vmcrypt_io_cut(struct vmcrypt_io *io, unsigned int bytes)
+{
+	if (io->iter.bi_size <= bytes)
+		return;
+	dm_accept_partial_bio(io->bio, bytes >> SECTOR_SHIFT);
+	io->iter.bi_size = bytes;
+}
+
+/**
+ * vmcrypt_io_map_without_key() - the key is not there for a bio in map
+ * @io: the bio
+ *
+ * Return: DM_MAPIO_SUBMITTED, or -EAGAIN when the key is back already.
+ */
+int vmcrypt_io_map_without_key(struct vmcrypt_io *io)
+{
+	blk_status_t status = vmcrypt_io_refusal(io);
+
+	if (status) {
+		vmcrypt_io_end_now(io, status);
+		return DM_MAPIO_SUBMITTED;
+	}
+	/* The worker that takes it up cannot cut it when memory is short. */
+	if (io->stage == IO_ENCRYPT)
+		vmcrypt_io_cut(io, VMCRYPT_RESERVE_BYTES);
+	return vmcrypt_io_hold(io) ? DM_MAPIO_SUBMITTED : -EAGAIN;
+}
+
+/* True when each sector of the bio is a whole one. */
+static bool is_aligned(const struct vmcrypt_target *vt, sector_t sector, unsigned int bytes)
+{
+	return !((sector << SECTOR_SHIFT | bytes) & (vt->sector_size - 1));
+}
+
+/**
+ * vmcrypt_io_map() - device-mapper hands a bio in
+ * @vt: the target
+ * @bio: device-mapper's clone
+ *
+ * Process context; must not sleep for REQ_NOWAIT.
+ *
+ * Return: DM_MAPIO_*.
+ */
+int vmcrypt_io_map(struct vmcrypt_target *vt, struct bio *bio)
+{
+	struct vmcrypt_io *io = io_of(vt, bio);
+	sector_t sector = dm_target_offset(vt->ti, bio->bi_iter.bi_sector);
+	enum req_op op = bio_op(bio);
+	bool data = bio->bi_iter.bi_size && (op == REQ_OP_READ || op == REQ_OP_WRITE);
+
+	if (unlikely(!data && op != REQ_OP_WRITE && op != REQ_OP_FLUSH && op != REQ_OP_DISCARD))
+		return DM_MAPIO_KILL;
+	if (unlikely(bio->bi_iter.bi_size && !is_aligned(vt, sector, bio->bi_iter.bi_size)))
+		return DM_MAPIO_KILL;
+
+	io->vt = vt;
+	io->bio = bio;
+	io->iter = bio->bi_iter;
+	io->iter.bi_sector = sector;
+	this_cpu_inc(vt->stats->begun);
+
+	bio_set_dev(bio, vt->dev->bdev);
+	if (likely(bio->bi_iter.bi_size))
+		bio->bi_iter.bi_sector = vt->start + sector;
+
+	if (likely(data))
+		return op == REQ_OP_READ ? vmcrypt_read_map(io) : vmcrypt_write_map(io);
+	io->stage = IO_PASS;
+	return DM_MAPIO_REMAPPED;
+}
+
+/**
+ * vmcrypt_io_end() - a bio has come back, or is ended by us
+ * @vt: the target
+ * @bio: device-mapper's clone
+ * @error: how it went; how it goes on
+ *
+ * Any context.
+ *
+ * Return: DM_ENDIO_*.
+ */
+int vmcrypt_io_end(struct vmcrypt_target *vt, struct bio *bio, blk_status_t *error)
+{
+	struct vmcrypt_io *io = io_of(vt, bio);
+	int r = DM_ENDIO_DONE;
+
+	switch (io->stage) {
+	case IO_READ:
+		if (likely(!*error) && !vmcrypt_read_end(io, error))
+			return DM_ENDIO_INCOMPLETE;
+		break;
+	case IO_WRITE:
+		vmcrypt_write_end(io);
+		break;
+	case IO_REQUEUE:
+		r = DM_ENDIO_REQUEUE;
+		break;
+	default:
+		break;
+	}
+	vmcrypt_stats_ended(io, *error);
+	return r;
+}
+
+/**
+ * vmcrypt_io_release_held() - the key is back: take up what was held
+ * @vt: the target
+ */
+void vmcrypt_io_release_held(struct vmcrypt_target *vt)
+{
+	queue_work(held_wq, &vt->release);
+}
+
+/**
+ * vmcrypt_io_push_back() - a noflush suspend begins: give back what is held
+ * @vt: the target
+ */
+void vmcrypt_io_push_back(struct vmcrypt_target *vt)
+{
+	struct bio_list held;
+	struct bio *bio;
+
+	spin_lock_irq(&vt->hold_lock);
+	vt->push_back = true;
+	spin_unlock_irq(&vt->hold_lock);
+
+	take_held(vt, &held);
+	while ((bio = bio_list_pop(&held)))
+		requeue(io_of(vt, bio));
+}
+
+/**
+ * vmcrypt_io_hold_again() - the suspend is over
+ * @vt: the target
+ */
+void vmcrypt_io_hold_again(struct vmcrypt_target *vt)
+{
+	spin_lock_irq(&vt->hold_lock);
+	vt->push_back = false;
+	spin_unlock_irq(&vt->hold_lock);
+}
+
+/**
+ * vmcrypt_io_size() - per-bio data of a target
+ * @vt: attached to its key
+ *
+ * Return: bytes.
+ */
+unsigned int vmcrypt_io_size(const struct vmcrypt_target *vt)
+{
+	return ALIGN(offsetof(struct vmcrypt_io, crypt) + vt->key->crypt_size,
+		     ARCH_KMALLOC_MINALIGN);
+}
+
+/**
+ * vmcrypt_io_target_init() - prepare a target for I/O
+ * @vt: zeroed but for its table
+ *
+ * Return: 0 or -ENOMEM; vmcrypt_io_target_exit() undoes half of it too.
+ */
+int vmcrypt_io_target_init(struct vmcrypt_target *vt)
+{
+	spin_lock_init(&vt->hold_lock);
+	bio_list_init(&vt->held);
+	INIT_WORK(&vt->release, release_work);
+	vt->stats = alloc_percpu(struct vmcrypt_stats);
+	if (!vt->stats)
+		return -ENOMEM;
+	return vmcrypt_reserve_init(&vt->reserve);
+}
+
+/**
+ * vmcrypt_io_target_exit() - free what vmcrypt_io_target_init() made
+ * @vt: no I/O of it is left, and no key
+ */
+void vmcrypt_io_target_exit(struct vmcrypt_target *vt)
+{
+	if (!vt->stats)
+		return;
+	cancel_work_sync(&vt->release);
+	WARN_ON_ONCE(!bio_list_empty(&vt->held));
+	vmcrypt_reserve_exit(&vt->reserve);
+	free_percpu(vt->stats);
+}
+
+/**
+ * vmcrypt_io_init() - start the workers
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vmcrypt_io_init(void)
+{
+	crypt_wq = alloc_workqueue("vmcrypt", WQ_MEM_RECLAIM | WQ_CPU_INTENSIVE, 0);
+	if (!crypt_wq)
+		return -ENOMEM;
+	held_wq = alloc_workqueue("vmcrypt-held", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!held_wq) {
+		destroy_workqueue(crypt_wq);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * vmcrypt_io_exit() - stop the workers
+ */
+void vmcrypt_io_exit(void)
+{
+	destroy_workqueue(held_wq);
+	destroy_workqueue(crypt_wq);
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reads: they go down as they are, and are decrypted in the caller's pages when
+ * they come back.
+ *
+ * Copyright (C) 2026 The vmcrypt authors
+ */
+#include "read.h"
+
+#include <linux/device-mapper.h>
+#include <linux/highmem.h>
+
+#include "io.h"
+#include "keys.h"
+#include "target.h"
+
+/* The most that is decrypted in one softirq, some ten microseconds of it. */
+#define SOFTIRQ_BYTES_MAX	(64 * 1024)
+
+/* Zeroes a read's pages, so that a caller who does not look at the error learns nothing. */
+static void zero_pages(struct vmcrypt_io *io)
+{
+	struct bvec_iter iter;
+	struct bio_vec bv;
+
+	__bio_for_each_segment(bv, io->bio, iter, io->iter)
+		memzero_bvec(&bv);
+}
+
+/* 0 when the pages hold plaintext, -EINPROGRESS, -ENOKEY, or an error. */
+static int decrypt(struct vmcrypt_io *io, bool may_resched)
+{
+	int r;
+
+	if (unlikely(!vmcrypt_key_enter(io->vt->key)))
+		return -ENOKEY;
+	r = vmcrypt_io_crypt(io, /* dst= */ NULL, may_resched);
+	if (likely(r != -EINPROGRESS))
+		vmcrypt_key_leave(io->vt->key);
+	return r;
+}
+
+/* A read that cannot be decrypted: what its caller is told. */
+static blk_status_t give_up(struct vmcrypt_io *io, int error, blk_status_t status)
+{
+	if (error != -ENOKEY)
+		vmcrypt_io_log_cipher_error(io, error);
+	zero_pages(io);
+	return status;
+}
+
+/*
+ * Decrypts a read that has come back. True when it has ended, with @ret_status;
+ * false when somebody else will end it.
+ */
+static bool read_back(struct vmcrypt_io *io, bool may_resched, blk_status_t *ret_status)
+{
+	int r;
+
+	for (;;) {
+		r = decrypt(io, may_resched);
+		if (likely(!r)) {
+			*ret_status = BLK_STS_OK;
+			return true;
+		}
+		if (r == -EINPROGRESS)
+			return false;
+		if (r != -ENOKEY) {
+			*ret_status = give_up(io, r, BLK_STS_IOERR);
+			return true;
+		}
+		*ret_status = vmcrypt_io_refusal(io);
+		if (*ret_status) {
+			give_up(io, r, *ret_status);
+			return true;
+		}
+		if (vmcrypt_io_hold(io))
+			return false;
+	}
+}
+
+/**
+ * vmcrypt_read_take_up() - decrypt a read, in a worker
+ * @io: come back
+ */
+void vmcrypt_read_take_up(struct vmcrypt_io *io)
+{
+	blk_status_t status;
+
+	if (read_back(io, /* may_resched= */ true, &status))
+		vmcrypt_io_end_now(io, status);
+}
+
+static void decrypt_work(struct work_struct *work)
+{
+	vmcrypt_read_take_up(container_of(work, struct vmcrypt_io, work));
+}
+
+/* skcipher may not be called in hard interrupts, nor the FPU used with them off. */
+static bool must_hop(const struct vmcrypt_io *io)
+{
+	return in_hardirq() || irqs_disabled() ||
+	       (in_serving_softirq() && io->iter.bi_size > SOFTIRQ_BYTES_MAX);
+}
+
+/**
+ * vmcrypt_read_map() - send a read down
+ * @io: begun
+ *
+ * Return: DM_MAPIO_*.
+ */
+int vmcrypt_read_map(struct vmcrypt_io *io)
+{
+	int r;
+
+	io->stage = IO_READ;
+	while (unlikely(!vmcrypt_key_usable(io->vt->key))) {
+		r = vmcrypt_io_map_without_key(io);
+		if (r != -EAGAIN)
+			return r;
+	}
+	return DM_MAPIO_REMAPPED;
+}
+
+/**
+ * vmcrypt_read_end() - a read has come back
+ * @io: the read; its ciphertext is in the caller's pages
+ * @ret_status: how it ended
+ *
+ * Any context.
+ *
+ * Return: true when it has ended, false when a worker, the cipher or the key's
+ * return will end it.
+ */
+bool vmcrypt_read_end(struct vmcrypt_io *io, blk_status_t *ret_status)
+{
+	io->stage = IO_DECRYPT;
+	if (likely(!must_hop(io)))
+		return read_back(io, /* may_resched= */ false, ret_status);
+	vmcrypt_io_queue(io, decrypt_work);
+	return false;
+}
+
+/**
+ * vmcrypt_read_crypt_ended() - an asynchronous pass has ended
+ * @io: the read
+ * @error: of the cipher, or 0
+ */
+void vmcrypt_read_crypt_ended(struct vmcrypt_io *io, int error)
+{
+	vmcrypt_io_end_now(io, error ? give_up(io, error, BLK_STS_IOERR) : BLK_STS_OK);
+}
