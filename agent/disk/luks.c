@@ -21,6 +21,9 @@
 /* The digest guards a random key of 256 bits or more, which no amount of
  * guessing finds: the least that libcryptsetup takes is enough. */
 #define DIGEST_ITERATIONS	1000
+/* What cryptsetup itself writes is below that; more would only burn time, with
+ * the library's lock held. */
+#define DIGEST_ITERATIONS_MAX	4000000
 
 void luks_view_done(struct luks_view *v)
 {
@@ -218,6 +221,23 @@ static int find_segment(const json_t *root, struct header_segment *ret, struct e
 	return get_segment(segment, ret, e);
 }
 
+static int check_digests(const json_t *root, struct error *e)
+{
+	json_t *digests, *digest;
+	const char *key;
+	uint64_t iterations;
+	int r = json_get_object(root, WHAT, "digests", &digests, e);
+
+	if (r < 0)
+		return r;
+	json_object_foreach(digests, key, digest) {
+		r = json_get_uint(digest, WHAT, "iterations", DIGEST_ITERATIONS_MAX, &iterations, e);
+		if (r < 0)
+			return error_prefix(e, "Digest %s", key);
+	}
+	return 0;
+}
+
 static int find_token(const json_t *root, const char *path, struct luks_view *v, struct error *e)
 {
 	json_t *tokens, *token, *found = NULL;
@@ -317,6 +337,8 @@ int luks_load(struct header_image *i, const char *path, struct luks_view *ret, s
 	r = read_text(i, &root, e);
 	if (r == 0)
 		r = find_segment(root, &v.segment, e);
+	if (r == 0)
+		r = check_digests(root, e);
 	if (r < 0) {
 		error_prefix(e, "Header of %s", path);
 		return damaged(e, r);
@@ -356,11 +378,11 @@ int luks_verify(struct header_image *i, const char *path, const struct secret *d
 	if (r == 0)
 		r = crypt_volume_key_verify(cd, (const char *) dek->data, dek->size);
 	crypt_free(cd);
-	if (r < 0 && r != -EPERM)
-		library_failed(e, r, "Checking the key against the header of", path);
 	disk_library_unlock();
-	if (r == -EPERM)
-		return damaged(e, error_fail(e, EBADMSG, "The header of %s is damaged: its digest is "
-					     "not that of its key", path));
-	return r < 0 ? r : 0;
+	if (r >= 0)
+		return 0;
+	if (r == -ENOMEM)
+		return error_oom(e);
+	return damaged(e, error_fail(e, EBADMSG, "The header of %s is damaged: its digest is not that "
+				     "of its key (%s)", path, strerror(-r)));
 }
