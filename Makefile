@@ -1,20 +1,30 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# make            userspace and the module for KDIR
-# make test       all tests; make check, make unit are parts of it
+# make            userspace, and the module for KDIR
+# make modules    the module for the kernels in the cache
+# make unit       unit tests
+# make check      style, sparse, analyzers, interface description
+# make kernel-tests, make system-test
+# make test       all of these
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
 
+VERSION := 0.1.0
 BUILD := build
 KDIR ?= /lib/modules/$(shell uname -r)/build
-VERSIONS := 6.1 6.12
+KERNELS := 6.1 6.12
+
+AGENT_BUILD ?= $(BUILD)
+AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
-.PHONY: all agent unit modules module setup check kernel-tests print-cflags clean
+.PHONY: all agent unit modules module setup check kernel-tests system-test test demo \
+	install clean print-cflags
 
 all: agent module
 
 -include agent/agent.mk
+include scripts/install.mk
 
 setup:
 	scripts/setup.sh
@@ -22,23 +32,34 @@ setup:
 
 module:
 	@if [ -e $(KDIR)/Makefile ]; then scripts/build-module $(KDIR); \
-	else echo "no kernel headers at $(KDIR): building for the cached kernels $(VERSIONS)"; \
+	else echo "no kernel headers at $(KDIR): building for the cached kernels $(KERNELS)"; \
 		$(MAKE) modules; fi
 
-modules: $(VERSIONS:%=module-%)
+modules: $(KERNELS:%=module-%)
 
 module-%:
 	scripts/build-module $*
 
 check:
-	scripts/check
+	@scripts/check
 
 # For tools that read the sources as the compiler does
 print-cflags:
 	@echo $(AGENT_CPPFLAGS) -std=gnu11 $(AGENT_PKG_CFLAGS)
 
 kernel-tests:
-	scripts/kernel-tests
+	@scripts/kernel-tests
+
+system-test: agent
+	@scripts/system-test
+
+demo:
+	scripts/setup.sh
+	$(MAKE) agent
+	@scripts/system-test --demo
+
+test:
+	@scripts/test
 
 clean:
 	rm -rf $(BUILD)
