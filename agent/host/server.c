@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fileio.h"
 #include "common/log.h"
 #include "host/client.h"
 
@@ -123,10 +124,25 @@ static void on_event(const char *text, size_t size, uint64_t seq, void *userdata
 		return;
 }
 
+/* Where no service manager has made the socket's folder. */
+static int make_folder(const char *path, struct error *e)
+{
+	_cleanup_free_ char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (!folder)
+		return error_oom(e);
+	if (!slash || slash == folder)
+		return 0;
+	*slash = '\0';
+	return file_make_dir(folder, 0755, e);
+}
+
 static int bind_socket(struct server *server, struct error *e)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const struct group *group;
+	int r;
 
 	if (strlen(server->path) >= sizeof(address.sun_path))
 		return error_usage(e, "Cannot listen on %s: the path is too long", server->path);
@@ -134,6 +150,9 @@ static int bind_socket(struct server *server, struct error *e)
 	server->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (server->fd < 0)
 		return error_fail(e, errno, "Cannot make a socket: %s", strerror(errno));
+	r = make_folder(server->path, e);
+	if (r < 0)
+		return r;
 	/* The state folder's lock has made sure that no other agent runs. */
 	if (unlink(server->path) < 0 && errno != ENOENT)
 		return error_fail(e, errno, "Cannot replace %s: %s", server->path, strerror(errno));
