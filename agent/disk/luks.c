@@ -24,6 +24,7 @@
 /* What cryptsetup itself writes is below that; more would only burn time, with
  * the library's lock held. */
 #define DIGEST_ITERATIONS_MAX	4000000
+#define DIGEST_SALT_SIZE	32
 
 void luks_view_done(struct luks_view *v)
 {
@@ -157,8 +158,8 @@ static int expect(const json_t *json, const char *key, const char *wanted, struc
 	int r = json_get_string(json, WHAT, key, 255, &text, e);
 
 	if (r == 0 && strcmp(text, wanted) != 0)
-		return error_fail(e, EBADMSG, "The " WHAT " is not one of vmcrypt's: the segment's "
-				  "\"%s\" is not \"%s\"", key, wanted);
+		return error_fail(e, EBADMSG, "The " WHAT " is not one of vmcrypt's: its \"%s\" is "
+				  "not \"%s\"", key, wanted);
 	return r;
 }
 
@@ -221,19 +222,55 @@ static int find_segment(const json_t *root, struct header_segment *ret, struct e
 	return get_segment(segment, ret, e);
 }
 
+/*
+ * libcryptsetup 2.6 takes any key for the right one when a digest has no value, or
+ * one of a length that does not fit its hash. So the shape is checked here.
+ */
+static int check_digest(const json_t *digest, struct error *e)
+{
+	static const struct {
+		const char *name;
+		size_t size;
+	} hashes[] = {
+		{ "sha1", 20 }, { "sha224", 28 }, { "sha256", 32 }, { "sha384", 48 }, { "sha512", 64 },
+	};
+	static const char *const known[] = {
+		"type", "keyslots", "segments", "hash", "iterations", "salt", "digest", NULL
+	};
+	uint8_t value[64];
+	const char *hash;
+	uint64_t iterations;
+	int r;
+
+	r = json_check_keys(digest, WHAT, known, e);
+	if (r == 0)
+		r = expect(digest, "type", "pbkdf2", e);
+	if (r == 0)
+		r = json_get_uint(digest, WHAT, "iterations", DIGEST_ITERATIONS_MAX, &iterations, e);
+	if (r == 0)
+		r = json_get_base64(digest, WHAT, "salt", value, DIGEST_SALT_SIZE, e);
+	if (r == 0)
+		r = json_get_string(digest, WHAT, "hash", 31, &hash, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(hashes); i++)
+		if (strcmp(hash, hashes[i].name) == 0)
+			return json_get_base64(digest, WHAT, "digest", value, hashes[i].size, e);
+	return error_fail(e, EBADMSG, "The " WHAT " is not valid: a digest has an unknown \"hash\"");
+}
+
 static int check_digests(const json_t *root, struct error *e)
 {
 	json_t *digests, *digest;
 	const char *key;
-	uint64_t iterations;
 	int r = json_get_object(root, WHAT, "digests", &digests, e);
 
 	if (r < 0)
 		return r;
 	json_object_foreach(digests, key, digest) {
-		r = json_get_uint(digest, WHAT, "iterations", DIGEST_ITERATIONS_MAX, &iterations, e);
+		r = check_digest(digest, e);
 		if (r < 0)
-			return error_prefix(e, "Digest %s", key);
+			return r;
 	}
 	return 0;
 }
