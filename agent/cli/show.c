@@ -198,7 +198,7 @@ void show_event(FILE *out, const json_t *event)
 		"time", "phase", "user", "operation", "object", "vm", "key",
 		"result",
 	};
-	static const int widths[] = { 20, 7, 0, 0, 0, 0, 0, 0 };
+	static const int widths[] = { 20, 7, 8, 19, 20, 0, 0, 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
 		_cleanup_free_ char *text = fields_string(event, keys[i]);

@@ -136,7 +136,8 @@
  *
  *   DISK = {"name":s|null, "path":s|null, "device":s|null, "header":s|null,
  *     "dek":s, "key_bits":n, "sector_size":n, "size":n (bytes),
- *     "vm":s, "disk":s, "created":time,
+ *     "vm":s|null, "disk":s|null, "created":time|null
+ *       (null: attached by somebody else, its header not seen yet),
  *     "keys":[s...] (key locators PROVIDER/KEY-ID),
  *     "state":"loaded"|"locked"|"wiping"|"absent",
  *     "attached":b, "locked":b (by an administrator),
