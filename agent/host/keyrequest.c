@@ -27,6 +27,8 @@ struct key_requests {
 /**
  * struct key_request - one request and its answer under way
  * @owner: NULL once it was given up: the main loop's alone
+ * @again: the kernel asked for the same DEK meanwhile. The key may be loaded,
+ *	used and gone before the outcome of the first request is on stable storage.
  * @e: why there is no key
  */
 struct key_request {
@@ -34,6 +36,7 @@ struct key_request {
 	struct host *host;
 	struct key_requests *owner;
 	struct nl_request request;
+	bool again;
 	char dek[UUID_TEXT_SIZE];
 	struct error e;
 	TAILQ_ENTRY(key_request) entry;
@@ -205,14 +208,22 @@ static void reject(struct key_request *q, const struct error *why)
 			  q->request.name, e.text);
 }
 
+static void take_pending(struct key_requests *requests);
+
 static void done(struct work *work)
 {
 	struct key_request *q = from_work(work);
+	struct key_requests *requests = q->owner;
 
 	if (error_is_set(&q->e))
 		reject(q, &q->e);
 	else
 		log_info("The key of %s (DEK %s) is loaded", q->request.name, q->dek);
+	if (!q->again)
+		return;
+	TAILQ_REMOVE(&requests->under_way, q, entry);
+	q->owner = NULL;
+	take_pending(requests);
 }
 
 static void expired(struct work *work)
@@ -237,14 +248,15 @@ static void release(struct work *work)
 	free(q);
 }
 
-static bool is_under_way(const struct key_requests *requests, const struct nl_request *request)
+static struct key_request *find_under_way(const struct key_requests *requests,
+					  const struct nl_request *request)
 {
-	const struct key_request *q;
+	struct key_request *q;
 
 	TAILQ_FOREACH(q, &requests->under_way, entry)
 		if (!memcmp(q->request.dek, request->dek, UUID_SIZE))
-			return true;
-	return false;
+			return q;
+	return NULL;
 }
 
 static void submit(struct key_requests *requests, const struct nl_request *request)
@@ -254,8 +266,11 @@ static void submit(struct key_requests *requests, const struct nl_request *reque
 	struct error e;
 	int r;
 
-	if (is_under_way(requests, request))
+	q = find_under_way(requests, request);
+	if (q) {
+		q->again = true;
 		return;
+	}
 	q = calloc(1, sizeof(*q));
 	if (!q) {
 		log_error("Out of memory: the key request of %s waits for its time-out",

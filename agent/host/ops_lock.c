@@ -17,6 +17,22 @@
 #define WIPE_POLL_MS	20
 #define WIPE_POLLS	250
 
+/* Under which name a DEK is attached, when it is. */
+static bool find_attached(struct host *host, const uint8_t dek[UUID_SIZE], struct dm_disk *ret)
+{
+	_cleanup_free_ struct nl_disk *disks = NULL;
+	size_t n = 0, i;
+
+	if (nl_client_check(host->netlink, NULL) < 0 ||
+	    nl_client_disk_list(host->netlink, &disks, &n, NULL) < 0)
+		return false;
+	for (i = 0; i < n; i++)
+		if (!memcmp(disks[i].dek, dek, UUID_SIZE) &&
+		    dm_disk_get(disks[i].name, ret, NULL) == 0)
+			return true;
+	return false;
+}
+
 /* The disk's DEK; a disk that is attached but not known becomes known. */
 static int find_dek(struct call *call, const char *what, uint8_t ret_dek[UUID_SIZE],
 		    struct dm_disk *ret_disk, bool *ret_attached, struct error *e)
@@ -30,8 +46,17 @@ static int find_dek(struct call *call, const char *what, uint8_t ret_dek[UUID_SI
 		memcpy(ret_dek, ret_disk->dek, UUID_SIZE);
 		return 0;
 	}
+	if (uuid_parse_text(what, ret_dek) == 0 &&
+	    find_attached(call->host, ret_dek, ret_disk)) {
+		*ret_attached = true;
+		return 0;
+	}
 	r = state_find(call->host->state, what, dek, e);
-	return r < 0 ? r : uuid_parse_text(dek, ret_dek);
+	if (r == 0)
+		r = uuid_parse_text(dek, ret_dek);
+	if (r == 0)
+		*ret_attached = find_attached(call->host, ret_dek, ret_disk);
+	return r;
 }
 
 /* Open the header of an attached disk, or of one that the state knows. */

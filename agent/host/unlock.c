@@ -63,8 +63,14 @@ int host_key_load(struct host *host, const uint8_t dek[UUID_SIZE], const struct 
 			nanosleep(&pause, NULL);
 		r = nl_client_key_load(host->netlink, dek, key, e);
 	}
-	if (r == 0 && e)
+	if (r < 0)
+		return r;
+	if (e)
 		*e = ERROR_NULL;
+	/* A lock that came since it was looked for: its wipe may have been too early. */
+	r = host_check_lock(host, dek, e);
+	if (r < 0)
+		(void)nl_client_key_wipe(host->netlink, dek, /* force= */ true, NULL);
 	return r;
 }
 

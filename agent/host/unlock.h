@@ -30,7 +30,10 @@ int host_unlock(struct host *host, struct disk_header *h, struct secret *ret_dek
 /**
  * host_key_load() - give a key to the kernel, waiting while it is being wiped
  *
- * Return: as nl_client_key_load(); -EBUSY when it is still wiping after 5 s.
+ * A lock that an administrator set meanwhile wins: the key is wiped again.
+ *
+ * Return: as nl_client_key_load(); -EBUSY when it is still wiping after 5 s;
+ * -EACCES when the disk is locked.
  */
 int host_key_load(struct host *host, const uint8_t dek[UUID_SIZE], const struct secret *key,
 		  struct error *e);
