@@ -16,7 +16,7 @@
  * enum cli_kind - what an argument is, and so how it reaches the agent
  * @CLI_FLAG: an option without a value; ``true`` in the request
  * @CLI_TEXT: a string
- * @CLI_NUMBER: a decimal number, 0 to 2^31 - 1
+ * @CLI_NUMBER: a decimal number, 1 to 2^31 - 1
  * @CLI_PATH: a path, made absolute, because the agent's working directory is
  *	another one
  * @CLI_OBJECT: a path when it holds a slash, else a name

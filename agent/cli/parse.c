@@ -145,9 +145,14 @@ static int set_member(struct parser *p, const struct cli_param *param,
 	key[i] = '\0';
 
 	json = json_value(param, value);
+	/* No number that the protocol takes has a use for 0. */
+	if (param->kind == CLI_NUMBER && json_integer_value(json) == 0) {
+		json_decref(json);
+		json = NULL;
+	}
 	if (!json)
 		return usage_error(p, param->kind == CLI_NUMBER ?
-				   "%s must be a number from 0 to 2147483647, not \"%s\"" :
+				   "%s must be a number from 1 to 2147483647, not \"%s\"" :
 				   "%s must be UTF-8, and a relative path needs a working directory: \"%s\"",
 				   param->value, value);
 	if (json_object_set_new(p->call->args, key, json) < 0)

@@ -72,7 +72,7 @@ static const struct {
 	{ "c key list", "key.list", "{}" },
 	{ "c event list --follow --limit 20", "event.list",
 	  "{\"follow\":true,\"limit\":20}" },
-	{ "c event list --limit 0", "event.list", "{\"limit\":0}" },
+	{ "c event list --limit 1", "event.list", "{\"limit\":1}" },
 	{ "c event list --limit 2147483647", "event.list", "{\"limit\":2147483647}" },
 	/* Relative paths become absolute: the working directory is /. */
 	{ "c disk create dev/vdb --vm v", "disk.create",
@@ -200,6 +200,7 @@ static const char *const bad_lines[] = {
 	"c key list x",
 	"c event list --limit",
 	"c event list --limit -1",
+	"c event list --limit 0",
 	"c event list --limit 1k",
 	"c event list --limit 2147483648",
 	"c event list --limit 18446744073709551617",
