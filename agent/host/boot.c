@@ -31,7 +31,7 @@ static const char *const state_names[] = { "waiting", "attaching", "attached", "
  * struct boot_line - one line on its way
  * @bad: the line itself is wrong: never tried
  * @no_key: it failed for want of its key, which may come
- * @again: something came while it was being attached
+ * @again: its device came anew while it was being attached
  */
 struct boot_line {
 	const struct disktab_line *tab;
@@ -280,12 +280,8 @@ static void try_line(struct boot *boot, struct boot_line *line)
 {
 	struct stat st;
 
-	if (line->bad || line->state == LINE_ATTACHED)
+	if (line->bad || line->state == LINE_ATTACHED || line->state == LINE_ATTACHING)
 		return;
-	if (line->state == LINE_ATTACHING) {
-		line->again = true;
-		return;
-	}
 	if (nl_client_check(boot->host->netlink, NULL) < 0) {
 		wait_for(boot, line, "the kernel module dm-vmcrypt is not loaded");
 		return;
@@ -319,6 +315,8 @@ void boot_device_came(struct boot *boot, dev_t device)
 		if (boot->lines[i].bad || stat(boot->lines[i].tab->path, &st) < 0 ||
 		    st.st_rdev != device)
 			continue;
+		/* An attach under way may have begun before the device was whole. */
+		boot->lines[i].again = boot->lines[i].state == LINE_ATTACHING;
 		try_line(boot, &boot->lines[i]);
 	}
 }
