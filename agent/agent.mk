@@ -84,18 +84,17 @@ $(AGENT_BUILD)/san/agent/%.o: agent/%.c agent/agent.mk
 	$(Q)$(CC) $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
 # Made anew each time, for an object whose source is gone must not stay inside,
-# and by q, for r would take conf.o of one folder for conf.o of another.
+# and by q, for r would take conf.o of one folder for conf.o of another. Moved
+# into place, so that nobody links half of it.
 $(AGENT_LIB): $(AGENT_LIB_OBJ)
 	@mkdir -p $(@D)
-	@rm -f $@
 	$(call say,AR)
-	$(Q)$(AR) qcsD $@ $(AGENT_LIB_OBJ)
+	$(Q)$(AR) qcsD $@.$$$$ $(AGENT_LIB_OBJ) && mv $@.$$$$ $@
 
 $(AGENT_SANLIB): $(AGENT_SAN_OBJ)
 	@mkdir -p $(@D)
-	@rm -f $@
 	$(call say,AR)
-	$(Q)$(AR) qcsD $@ $(AGENT_SAN_OBJ)
+	$(Q)$(AR) qcsD $@.$$$$ $(AGENT_SAN_OBJ) && mv $@.$$$$ $@
 
 $(AGENT_BUILD)/vmcryptd: $(AGENT_BUILD)/agent/host/main.o $(AGENT_LIB)
 	$(call say,CC)
