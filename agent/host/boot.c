@@ -31,7 +31,9 @@ static const char *const state_names[] = { "waiting", "attaching", "attached", "
  * struct boot_line - one line on its way
  * @bad: the line itself is wrong: never tried
  * @no_key: it failed for want of its key, which may come
- * @again: its device came anew while it was being attached
+ * @again: its device came anew after the attach that failed had begun: it may
+ *	have been not whole then. Tried with the next poll and not at once, for
+ *	udev tells of our own writing, too: a repair that fails would go round.
  */
 struct boot_line {
 	const struct disktab_line *tab;
@@ -88,7 +90,10 @@ static bool is_settled(const struct boot *boot)
 
 	for (i = 0; i < boot->tab.n_lines; i++) {
 		line = &boot->lines[i];
-		if (line->state == LINE_ATTACHING || (line->state == LINE_WAITING && !boot->waited))
+		if (line->state == LINE_ATTACHING)
+			return false;
+		if (!boot->waited && (line->state == LINE_WAITING ||
+				      (line->state == LINE_FAILED && line->again)))
 			return false;
 	}
 	return true;
@@ -179,8 +184,6 @@ static struct boot_line *line_of(const struct boot_attach *a)
 	return boot && boot->generation == a->generation ? &boot->lines[a->index] : NULL;
 }
 
-static void try_line(struct boot *boot, struct boot_line *line);
-
 static void ended(struct boot_attach *a, const struct error *e)
 {
 	struct boot *boot = a->host->boot;
@@ -190,8 +193,6 @@ static void ended(struct boot_attach *a, const struct error *e)
 		return;
 	if (error_is_set(e)) {
 		fail(boot, line, e);
-		if (line->again)
-			try_line(boot, line);
 	} else {
 		set_state(boot, line, LINE_ATTACHED, NULL);
 		log_info("%s is attached as %s", a->path, a->name);
@@ -306,18 +307,20 @@ void boot_retry(struct boot *boot)
 
 void boot_device_came(struct boot *boot, dev_t device)
 {
+	struct boot_line *line;
 	struct stat st;
 	size_t i;
 
 	if (!boot)
 		return;
 	for (i = 0; i < boot->tab.n_lines; i++) {
-		if (boot->lines[i].bad || stat(boot->lines[i].tab->path, &st) < 0 ||
-		    st.st_rdev != device)
+		line = &boot->lines[i];
+		if (line->bad || stat(line->tab->path, &st) < 0 || st.st_rdev != device)
 			continue;
-		/* An attach under way may have begun before the device was whole. */
-		boot->lines[i].again = boot->lines[i].state == LINE_ATTACHING;
-		try_line(boot, &boot->lines[i]);
+		if (line->state == LINE_WAITING)
+			try_line(boot, line);
+		else
+			line->again = true;
 	}
 }
 
@@ -377,7 +380,7 @@ static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
 		boot->last_retry = usec;
 	for (i = 0; i < boot->tab.n_lines; i++) {
 		line = &boot->lines[i];
-		if (line->state == LINE_WAITING ||
+		if (line->state == LINE_WAITING || (line->state == LINE_FAILED && line->again) ||
 		    (keys && line->state == LINE_FAILED && line->no_key && !line->bad &&
 		     stat(line->tab->path, &st) == 0))
 			try_line(boot, line);
