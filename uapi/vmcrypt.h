@@ -14,11 +14,12 @@
  * sender and of the opener of the socket, and answers EPERM without it; so does
  * joining a multicast group. CAP_NET_ADMIN neither helps nor is needed.
  *
- * Validation is strict: an attribute that the command does not know, an
- * attribute of another length than written here, and a missing attribute are
- * EINVAL; an unknown command is EOPNOTSUPP. An attribute that comes twice is
- * EINVAL too. Each refusal carries an extack text, and, where one attribute is
- * to blame, the offset of that attribute or the number of the missing one.
+ * Validation is strict: an attribute that the command does not know, a missing
+ * attribute, and one that comes twice are EINVAL; an attribute of another length
+ * than written here is EINVAL, or ERANGE where it is binary or text; an unknown
+ * command is EOPNOTSUPP. Each refusal carries an extack text, and, where one
+ * attribute is to blame, the offset of that attribute or the number of the
+ * missing one (a kernel before 6.2 has no text for the refusal of a dump).
  * Reserved bits of VMCRYPT_A_FLAGS are EOPNOTSUPP.
  *
  * Integers are in host byte order unless written otherwise. No command and no
@@ -136,7 +137,7 @@
  *
  * VMCRYPT_CMD_REQUEST_GET (dump)
  *   request: -
- *   reply:   as VMCRYPT_CMD_KEY_REQUEST
+ *   reply:   messages of VMCRYPT_CMD_KEY_REQUEST
  *
  *   The requests that are pending, for an agent that has just started.
  *
