@@ -44,6 +44,10 @@ json_t *ops_disks_json(struct host *host, struct error *e);
 json_t *ops_provider_json(struct host *host, const struct provider_info *info);
 int ops_providers_json(struct host *host, json_t **ret, struct error *e);
 
+/* Record the intent of an operation on a disk, with the VM and the KEK that are known of it. */
+int ops_disk_begin(struct call *call, const char *what, const char *dek,
+		   struct event_record *ret, struct error *e);
+
 /* provider_settings.in_use: whether a disk that the agent knows has a wrap of it. */
 int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 			size_t what_size, struct error *e);

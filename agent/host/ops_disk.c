@@ -86,17 +86,17 @@ int op_disk_detach(struct call *call, json_t **ret_result, struct error *e)
 	const char *name = call_text(call, "name");
 	unsigned int flags = DM_REMOVE_RETRY;
 	struct event_record record = EVENT_RECORD_NULL;
+	char dek[UUID_TEXT_SIZE];
 	struct dm_disk disk;
 	int r;
 
 	if (call_flag(call, "force"))
 		flags |= DM_REMOVE_FORCE | DM_REMOVE_DEFERRED;
 	r = dm_disk_get(name, &disk, e);
-	if (r == 0)
-		r = events_begin(call->host->events,
-				 &(struct event){ .user = call->user, .operation = "disk.detach",
-						  .object = name },
-				 &record, e);
+	if (r < 0)
+		return error_prefix(e, "Cannot detach %s", name);
+	uuid_format(disk.dek, dek);
+	r = ops_disk_begin(call, name, dek, &record, e);
 	if (r == 0)
 		r = dm_disk_remove(name, flags, e);
 	events_end(call->host->events, &record, r < 0 ? e : NULL);

@@ -127,8 +127,8 @@ static int wipe(struct host *host, const uint8_t dek[UUID_SIZE], struct error *e
 	return r;
 }
 
-static int begin(struct call *call, const char *what, const char *dek,
-		 struct event_record *ret, struct error *e)
+int ops_disk_begin(struct call *call, const char *what, const char *dek,
+		   struct event_record *ret, struct error *e)
 {
 	_cleanup_json_ json_t *record = state_get(call->host->state, dek);
 
@@ -158,7 +158,7 @@ int op_disk_lock(struct call *call, json_t **ret_result, struct error *e)
 	uuid_format(dek, dek_text);
 	r = attached ? make_known(call->host, dek_text, &disk, e) : 0;
 	if (r == 0)
-		r = begin(call, what, dek_text, &record, e);
+		r = ops_disk_begin(call, what, dek_text, &record, e);
 	/* The lock first: no request may bring the key back behind the wipe. */
 	if (r == 0)
 		r = state_set_locked(call->host->state, dek_text, true, e);
@@ -214,7 +214,7 @@ int op_disk_unlock(struct call *call, json_t **ret_result, struct error *e)
 	if (r < 0)
 		return r;
 	uuid_format(dek, dek_text);
-	r = begin(call, what, dek_text, &record, e);
+	r = ops_disk_begin(call, what, dek_text, &record, e);
 	if (r == 0)
 		r = do_unlock(call->host, dek_text, attached ? &disk : NULL, &record, e);
 	events_end(call->host->events, &record, r < 0 ? e : NULL);
