@@ -63,7 +63,7 @@ unit: $(AGENT_TESTS) agent
 	VMCRYPT_BUILD=$(AGENT_BUILD) sh tests/unit/run $(AGENT_TESTS) $(AGENT_SCRIPTS)
 
 agent-clean:
-	rm -rf $(AGENT_BUILD)/agent $(AGENT_BUILD)/san $(AGENT_BUILD)/unit $(AGENT_LIB) \
+	rm -rf $(AGENT_BUILD)/agent $(AGENT_BUILD)/san $(AGENT_BUILD)/unit $(AGENT_BUILD)/fuzz $(AGENT_LIB) \
 		$(AGENT_BUILD)/vmcryptd $(AGENT_BUILD)/vmcryptctl $(AGENT_BUILD)/vmcrypt-manager
 
 # Alone, "clean" is ours; under the top Makefile it is the top Makefile's.
@@ -119,6 +119,45 @@ $(AGENT_BUILD)/unit/plain_%: tests/unit/plain_%.c $(AGENT_LIB) agent/agent.mk
 	$(call say,CC)
 	$(Q)$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_CFLAGS) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP \
 		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_LIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
+
+# Tests of the agent that need the kernel module; tests/kernel/agent_run runs them.
+AGENT_KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(AGENT_BUILD)/agent-kernel/%,$(wildcard tests/kernel/agent_*.c))
+
+.PHONY: agent-kernel-tests
+agent-kernel-tests: $(AGENT_KERNEL_TESTS)
+
+$(AGENT_BUILD)/agent-kernel/%: tests/kernel/%.c $(AGENT_SANLIB) agent/agent.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(AGENT_CPPFLAGS) -Itests/unit $(AGENT_BASE) $(AGENT_SAN) $(AGENT_PKG_CFLAGS) -pthread \
+		$(AGENT_LDFLAGS) -o $@ $< $(AGENT_SANLIB) $(AGENT_PKG_LIBS) $(AGENT_TEST_LIBS)
+
+# libFuzzer on all parsers of outside data; needs clang. The corpus stays.
+AGENT_FUZZ_OBJ	:= $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/fuzz/%.o) $(AGENT_BUILD)/fuzz/parsers.o
+AGENT_FUZZ	:= -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
+		   -fno-sanitize-recover=undefined
+FUZZ_SECONDS	?= 60
+
+.PHONY: fuzz
+fuzz: $(AGENT_BUILD)/fuzz/parsers
+	@mkdir -p $(AGENT_BUILD)/fuzz/corpus
+	$(AGENT_BUILD)/fuzz/parsers -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=20 \
+		-dict=tests/fuzz/words -artifact_prefix=$(AGENT_BUILD)/fuzz/ -print_final_stats=1 \
+		$(AGENT_BUILD)/fuzz/corpus tests/fuzz/seeds
+
+$(AGENT_BUILD)/fuzz/agent/%.o: agent/%.c agent/agent.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -c -o $@ $<
+
+$(AGENT_BUILD)/fuzz/parsers.o: tests/fuzz/parsers.c agent/agent.mk
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -c -o $@ $<
+
+$(AGENT_BUILD)/fuzz/parsers: $(AGENT_FUZZ_OBJ)
+	$(call say,LD)
+	$(Q)clang $(AGENT_FUZZ) $(AGENT_LDFLAGS) -o $@ $^ $(AGENT_PKG_LIBS)
 
 -include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) \
 	$(wildcard $(AGENT_BUILD)/agent/*/main.d) $(AGENT_TESTS:=.d)

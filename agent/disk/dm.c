@@ -134,6 +134,9 @@ static int run(const struct job *j, char *ret_said, size_t size)
 		r = task_errno(t);
 	if (t)
 		dm_task_destroy(t);
+	/* Where no udev runs, libdevmapper makes the nodes, when it is told to. */
+	if (!cookie)
+		dm_task_update_nodes();
 	snprintf(ret_said, size, "%s", r < 0 ? disk_library_message() : "");
 	disk_library_unlock();
 	wait_for_udev(cookie, j->name);
