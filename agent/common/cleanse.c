@@ -20,6 +20,13 @@
 
 #include "common/cleanse.h"
 
+/* gcc says it one way, clang the other. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+
 #ifdef __SANITIZE_ADDRESS__
 
 bool cleanse_active(void)

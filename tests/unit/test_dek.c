@@ -130,8 +130,8 @@ static void hkdf_bounds(void **state)
  */
 static void native_kek_vector(void **state)
 {
-	_cleanup_secret_ struct secret kdk = unit_counting(32), kek = SECRET_NULL, other = SECRET_NULL,
-				       want = 
+	_cleanup_secret_ struct secret kdk = unit_counting(32), kek = SECRET_NULL, other = SECRET_NULL;
+	_cleanup_secret_ struct secret want =
 		unit_secret_hex("f571f9b7f620f99b50a45bca82a70c33db80e8bff8cc5bff4496a17d9fb50203");
 	uint8_t provider[UUID_SIZE], key_id[UUID_SIZE];
 	struct error e = ERROR_NULL;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * All parsers of outside data behind one entry point for libFuzzer: the first
+ * byte chooses the parser. What it must never do is crash, leak, hang, or say
+ * that it failed without saying why.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/conf.h"
+#include "common/encode.h"
+#include "common/json.h"
+#include "crypto/backup.h"
+#include "crypto/wrap.h"
+#include "disk/token.h"
+#include "host/disktab.h"
+#include "host/op.h"
+#include "provider/tpm.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A refusal without words is a failure of the parser. */
+static int spoken(int r, const struct error *e)
+{
+	if ((r < 0) != error_is_set(e) || (r < 0 && !e->text[0]))
+		abort();
+	return r;
+}
+
+static void fuzz_json(const char *text, size_t size)
+{
+	_cleanup_json_ json_t *json = NULL, *again = NULL;
+	_cleanup_free_ char *out = NULL;
+	struct error e = ERROR_NULL;
+	size_t n;
+
+	if (spoken(json_parse(text, size, 65536, "text", &json, &e), &e) < 0)
+		return;
+	/* What was taken once is taken again in the form that we write. */
+	if (json_format(json, &out, &n, &e) < 0 ||
+	    json_parse(out, n, SIZE_MAX, "text", &again, &e) < 0 || !json_equal(json, again))
+		abort();
+}
+
+static void fuzz_wrap(const char *text, size_t size)
+{
+	_cleanup_json_ json_t *json = NULL;
+	struct error e = ERROR_NULL;
+	struct tpm_sealed sealed;
+	struct wrap wrap;
+
+	if (json_parse(text, size, 65536, "text", &json, NULL) < 0)
+		return;
+	spoken(wrap_from_json(json, &wrap, &e), &e);
+	e = ERROR_NULL;
+	spoken(tpm_sealed_from_json(json, "text", &sealed, &e), &e);
+}
+
+static void fuzz_token(const char *text, size_t size)
+{
+	struct error e = ERROR_NULL;
+	struct token token;
+
+	spoken(token_parse(text, size, &token, &e), &e);
+}
+
+/* The password never opens it, so the time goes into the structure. */
+static void fuzz_backup(const char *text, size_t size)
+{
+	_cleanup_backup_ struct backup_content content = { .kdk = SECRET_NULL };
+	_cleanup_secret_ struct secret password = SECRET_NULL;
+	struct error e = ERROR_NULL;
+
+	if (secret_copy("x", 1, &password) == 0)
+		spoken(backup_read((const uint8_t *) text, size, &password, &content, &e), &e);
+}
+
+static void fuzz_text(const char *text, size_t size)
+{
+	_cleanup_free_ char *copy = strndup(text, size);
+	uint8_t bytes[64], uuid[UUID_SIZE];
+	int64_t t;
+	size_t n;
+
+	if (!copy)
+		return;
+	base64_decode(text, size, bytes, sizeof(bytes), &n);
+	hex_decode(copy, bytes, sizeof(bytes));
+	uuid_parse_text(copy, uuid);
+	time_parse(copy, &t);
+	provider_name_valid(copy);
+	key_id_valid(copy);
+}
+
+static void fuzz_request(const char *text, size_t size)
+{
+	struct request request = { .id = -1 };
+	struct error e = ERROR_NULL;
+
+	if (spoken(request_parse(text, size, &request, &e), &e) == 0)
+		json_decref(request.args);
+}
+
+static void fuzz_disktab(const char *text, size_t size)
+{
+	struct error e = ERROR_NULL;
+	struct disktab tab;
+
+	if (spoken(disktab_parse(text, size, "disks", &tab, &e), &e) == 0)
+		disktab_done(&tab);
+}
+
+static void fuzz_conf(const char *text, size_t size)
+{
+	_cleanup_close_ int fd = memfd_create("conf", MFD_CLOEXEC);
+	char *string = NULL, *file = NULL, path[64];
+	struct error e = ERROR_NULL;
+	unsigned int number = 0;
+	bool flag = false;
+	const struct conf_item items[] = {
+		{ "A", "String", conf_string, &string, "a text" },
+		{ "A", "Path", conf_path, &file, "a path" },
+		{ "B", "Number", conf_uint, &number, "a number" },
+		{ "B", "Flag", conf_bool, &flag, "yes or no" },
+		{ NULL, NULL, NULL, NULL, NULL },
+	};
+
+	if (fd < 0 || write(fd, text, size) != (ssize_t) size)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	spoken(conf_load(path, items, false, &e), &e);
+	free(string);
+	free(file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static void (*const parsers[])(const char *text, size_t size) = {
+		fuzz_json, fuzz_wrap, fuzz_token, fuzz_backup, fuzz_text, fuzz_request, fuzz_disktab,
+		fuzz_conf,
+	};
+
+	if (size == 0 || secret_init() < 0)
+		return 0;
+	parsers[data[0] % ARRAY_SIZE(parsers)]((const char *) data + 1, size - 1);
+	return 0;
+}
