@@ -37,7 +37,7 @@ FIXTURE_VARIANT_ADD(cipher, async_generic_4096) {
 };
 
 FIXTURE_VARIANT_ADD(cipher, async_aesni) {
-	.driver = "cryptd(xts-aes-aesni)", .sector_size = 512,
+	.driver = "cryptd(xts(ecb(aes-aesni)))", .sector_size = 512,
 };
 
 FIXTURE_SETUP(cipher)

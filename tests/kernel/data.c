@@ -57,7 +57,13 @@ FIXTURE_TEARDOWN(data)
 {
 	struct status s = { 0 };
 
-	EXPECT_EQ(0, dm_counters(self->v.name, &s));
+	/* read-ahead may still be on its way */
+	for (int i = 0; i < 100; i++) {
+		EXPECT_EQ(0, dm_counters(self->v.name, &s));
+		if (!s.inflight)
+			break;
+		sleep_ms(20);
+	}
 	EXPECT_EQ(0, s.inflight);
 	EXPECT_EQ(0, s.queued);
 	EXPECT_EQ(0, s.errors);

@@ -282,6 +282,8 @@ TEST_F(grammar, offset_out_of_range)
 	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
 		snprintf(table, sizeof(table), "0 1024 vmcrypt aes-xts-plain64 %s 0 %s %s", self->dek.text,
 			 self->disk.node, offsets[i]);
+		/* a table that fails late takes its key along */
+		EXPECT_EQ(0, key_set(&self->nl, &self->dek));
 		EXPECT_EQ(-EINVAL, dm_make("vt-bad", table, 0, &minor))
 			TH_LOG("offset %s", offsets[i]);
 	}

@@ -410,12 +410,14 @@ TEST_F(dumps, overtaken)
 {
 	_Alignas(8) uint8_t buf[4096];
 	struct dek more;
-	struct nl slow;
+	struct nl slow = self->nl;
 	struct msg m;
 	bool done = false, marked = false;
 	int parts = 0;
 
-	ASSERT_EQ(0, nl_open(&slow));
+	/* a socket that never offered a big buffer gets small parts */
+	slow.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	ASSERT_LE(0, slow.fd);
 	dek_random(&more, 64);
 	msg_begin(&slow, &m, CMD_KEY_GET, NLM_F_DUMP);
 	ASSERT_EQ(0, nl_send(&slow, &m));
@@ -434,7 +436,7 @@ TEST_F(dumps, overtaken)
 			ASSERT_EQ(0, key_set(&self->nl, &more));
 		}
 	}
-	ASSERT_LE(2, parts);
+	ASSERT_LE(3, parts);
 	ASSERT_TRUE(marked);
 	nl_close(&slow);
 }

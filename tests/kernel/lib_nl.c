@@ -52,13 +52,11 @@ size_t msg_u32(struct msg *m, uint16_t type, uint32_t v)
 int nl_send(struct nl *nl, struct msg *m)
 {
 	struct nlmsghdr *h = (struct nlmsghdr *)m->data;
-	const struct sockaddr_nl to = { .nl_family = AF_NETLINK };
 
 	h->nlmsg_len = (uint32_t)m->size;
 	h->nlmsg_seq = ++nl->seq;
-	if (sendto(nl->fd, m->data, m->size, 0, (const struct sockaddr *)&to, sizeof(to)) < 0)
-		return -errno;
-	return 0;
+	/* an address given would tell the kernel not to ask who opened the socket */
+	return send(nl->fd, m->data, m->size, 0) < 0 ? -errno : 0;
 }
 
 /* attributes of one data message into @a, copied so that they outlive the buffer */

@@ -309,7 +309,12 @@ TEST_F(below, read_only)
 	ASSERT_EQ(0, dm_remove(v->name));
 	ASSERT_EQ(0, key_set(&self->nl, &v->dek));
 	ASSERT_EQ(0, dm_make(v->name, table, DMF_READONLY, &v->minor));
-	ASSERT_GT(0, dm_open(v->minor, O_RDWR));
+	v->fd = dm_open(v->minor, O_RDWR | O_DIRECT);
+	if (v->fd >= 0) {
+		ASSERT_EQ(-1, pwrite(v->fd, q, 4096, 0));
+		ASSERT_EQ(EPERM, errno);
+		close(v->fd);
+	}
 	v->fd = dm_open(v->minor, O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, v->fd);
 	ASSERT_EQ(0, read_all(v->fd, q, 4096, 0));

@@ -352,7 +352,6 @@ TEST_F(messages, framing)
 			  size_of[dumps[i] == CMD_DISK_GET ? A_NAME : A_DEK]);
 		EXPECT_EQ(-EINVAL, nl_call(&self->nl, &m, &a))
 			TH_LOG("dump %u with an attribute: %s", dumps[i], a.text);
-		EXPECT_NE(0, strlen(a.text));
 	}
 	msg_begin(&self->nl, &m, CMD_KEY_GET, 0);
 	msg_put(&m, A_DEK, uuid, UUID_LEN);

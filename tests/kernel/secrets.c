@@ -240,6 +240,25 @@ struct masked {
 
 #define MASK	0xa5
 
+/*
+ * Copying leaves the key in vector registers, and switching tasks puts those
+ * into memory. Ones, not zeroes: registers in their initial state are not saved.
+ */
+static void forget_registers(void)
+{
+#ifdef __x86_64__
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx2"))
+		__asm__ volatile(".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+				 "vpcmpeqb %%ymm\\n, %%ymm\\n, %%ymm\\n\n.endr" ::: "memory");
+	if (__builtin_cpu_supports("avx512vl"))
+		__asm__ volatile(".irp n,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+				 "vpternlogd $0xff, %%ymm\\n, %%ymm\\n, %%ymm\\n\n.endr" ::: "memory");
+#endif
+	for (int i = 0; i < 4; i++)
+		sleep_ms(2);
+}
+
 /* makes a key, loads it, and forgets it; runs in a child that ends after it */
 static int load_and_forget(void *arg)
 {
@@ -256,28 +275,35 @@ static int load_and_forget(void *arg)
 	memcpy(shared->uuid, d->uuid, UUID_LEN);
 	memcpy(shared->text, d->text, sizeof(d->text));
 	OPENSSL_clear_free(d, sizeof(*d));
+	forget_registers();
 	return r;
 }
 
-/* how often 16 bytes of the key from @from on are in @data */
-static unsigned int count_in(const struct masked *k, size_t from, const uint8_t *data, size_t size)
+/* adds how often each quarter of the key is in @data; true when any is */
+static bool count_in(const struct masked *k, const uint8_t *data, size_t size, unsigned int counts[4])
 {
-	uint64_t low, high;
-	unsigned int n = 0;
+	uint8_t quarter[16];
+	uint32_t first[4], v;
+	bool found = false;
 
-	memcpy(&low, k->bytes + from, 8);
-	memcpy(&high, k->bytes + from + 8, 8);
+	for (int part = 0; part < 4; part++)
+		memcpy(&first[part], k->bytes + 16 * part, 4);
 	/* key schedules and buffers are aligned to 4 at least */
 	for (size_t i = 0; i + 16 <= size; i += 4) {
-		uint64_t v;
-
-		memcpy(&v, data + i, 8);
-		if ((v ^ (MASK * 0x0101010101010101ull)) != low)
-			continue;
-		memcpy(&v, data + i + 8, 8);
-		n += (v ^ (MASK * 0x0101010101010101ull)) == high;
+		memcpy(&v, data + i, 4);
+		v ^= MASK * 0x01010101u;
+		for (int part = 0; part < 4; part++) {
+			if (v != first[part])
+				continue;
+			for (int j = 0; j < 16; j++)
+				quarter[j] = data[i + j] ^ MASK;
+			if (memcmp(quarter, k->bytes + 16 * part, 16))
+				continue;
+			counts[part]++;
+			found = true;
+		}
 	}
-	return n;
+	return found;
 }
 
 /* all of the machine's memory, by the segments of /proc/kcore that are mapped one to one */
@@ -297,14 +323,11 @@ static int count_in_memory(const struct masked *k, unsigned int counts[4])
 			continue;
 		for (uint64_t at = 0; at < p.p_filesz; at += sizeof(piece)) {
 			const uint64_t left = p.p_filesz - at;
-			unsigned int found = 0;
 			ssize_t n = pread(fd, piece, left < sizeof(piece) ? left : sizeof(piece),
 					  (off_t)(p.p_offset + at));
 
-			for (int part = 0; n > 0 && part < 4; part++)
-				found += counts[part] += count_in(k, (size_t)part * 16, piece, (size_t)n);
 			/* or it would be found here again */
-			if (found)
+			if (n > 0 && count_in(k, piece, (size_t)n, counts))
 				memset(piece, 0, sizeof(piece));
 		}
 	}

@@ -102,7 +102,7 @@ TEST_F(upcall, answered)
 	ASSERT_EQ(-ETIME, async_wait(pid, 200));
 	/* the same is there for an agent that asks */
 	ASSERT_EQ(1, pending(&self->nl, &a));
-	EXPECT_EQ(CMD_REQUEST_GET, a.cmd);
+	EXPECT_EQ(CMD_KEY_REQUEST, a.cmd);
 	EXPECT_EQ(id, get_u32(&a, A_REQUEST_ID));
 	EXPECT_EQ(0, memcmp(self->dek.uuid, a.attr[A_DEK].data, UUID_LEN));
 	EXPECT_STREQ("vt-up", (const char *)a.attr[A_NAME].data);
