@@ -159,21 +159,18 @@ $(AGENT_BUILD)/fuzz/parsers: $(AGENT_FUZZ_OBJ)
 	$(call say,LD)
 	$(Q)clang $(AGENT_FUZZ) $(AGENT_LDFLAGS) -o $@ $^ $(AGENT_PKG_LIBS)
 
-# Fuzzing by clang's libFuzzer, a minute unless FUZZ_SECONDS says otherwise; what it
-# finds to be interesting stays in build/fuzz, the seeds in tests/data as they are.
-FUZZ_CC		?= clang
-FUZZ_SECONDS	?= 60
-
+# The same for headers as a whole, libcryptsetup and its repair of them included.
 .PHONY: fuzz-header
-fuzz-header: $(AGENT_BUILD)/fuzz/fuzz_header
+fuzz-header: $(AGENT_BUILD)/fuzz/header
 	@mkdir -p $(AGENT_BUILD)/fuzz/corpus-header
-	$(AGENT_BUILD)/fuzz/fuzz_header -max_total_time=$(FUZZ_SECONDS) -max_len=40000 -timeout=20 \
-		-artifact_prefix=$(AGENT_BUILD)/fuzz/ $(AGENT_BUILD)/fuzz/corpus-header tests/data/fuzz-header
+	$(AGENT_BUILD)/fuzz/header -max_total_time=$(FUZZ_SECONDS) -max_len=40000 -timeout=20 \
+		-artifact_prefix=$(AGENT_BUILD)/fuzz/ -print_final_stats=1 \
+		$(AGENT_BUILD)/fuzz/corpus-header tests/data/fuzz-header
 
-$(AGENT_BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(wildcard agent/common/*.c agent/crypto/*.c agent/disk/*.c) agent/agent.mk
-	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		$(AGENT_CPPFLAGS) $(AGENT_PKG_CFLAGS) -pthread -o $@ $(filter %.c,$^) $(AGENT_PKG_LIBS)
+$(AGENT_BUILD)/fuzz/header: tests/fuzz/header.c $(AGENT_LIB_SRC:%.c=$(AGENT_BUILD)/fuzz/%.o)
+	$(call say,CC)
+	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread \
+		$(AGENT_LDFLAGS) -o $@ $^ $(AGENT_PKG_LIBS)
 
 -include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) \
 	$(wildcard $(AGENT_BUILD)/agent/*/main.d) $(AGENT_TESTS:=.d)

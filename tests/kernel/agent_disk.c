@@ -406,7 +406,7 @@ static void test_busy(void **state)
 	assert_int_equal(dm_disk_get("vm-1", &d, &e), -ENXIO);
 
 	/* What is not ours is left alone. */
-	assert_int_equal(run("sh", "-c", "dmsetup create other --table '0 8 zero'"), 0);
+	assert_int_equal(run("sh", "-c", "dmsetup create other --table '0 8 error'"), 0);
 	assert_int_equal(dm_disk_remove("other", DM_REMOVE_FORCE, &e), -ENOTBLK);
 	assert_int_equal(run("dmsetup", "remove", "other"), 0);
 }
