@@ -341,8 +341,10 @@ int client_run(struct nl_client *c, const struct client_command *cmd, const char
 
 	for (int lookups = 0, dumps = 0;;) {
 		r = get_family(c, &family, e);
-		if (r < 0)
-			return error_prefix(e, "%s", what);
+		if (r < 0) {
+			error_prefix(e, "%s", what);
+			return r;
+		}
 		r = send_once(c, family, cmd, &t);
 		if (r == -ENOENT && !t.extack[0] && lookups++ == 0)
 			forget_family(c, family);

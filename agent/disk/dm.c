@@ -275,7 +275,9 @@ int dm_disk_create(const struct disk_header *hdr, const char *name,
 	make_uuid(hdr, name, uuid);
 	j.params = params;
 	r = run_or_tell(&j, "Creating the mapped device", e);
-	return r < 0 ? error_prefix(e, "Attaching %s", hdr->device) : 0;
+	if (r < 0)
+		error_prefix(e, "Attaching %s", hdr->device);
+	return r;
 }
 
 static int simple(int type, const char *name, unsigned int flags, bool udev, const char *doing,

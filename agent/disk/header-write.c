@@ -168,8 +168,10 @@ static int append_wrap(const struct disk_header *h, struct token *t, const struc
 				  "one first", h->device, TOKEN_WRAPS_MAX);
 	header_context(h, locator, &context);
 	r = wrap_seal(kek, &context, dek, &t->wraps[t->n_wraps], e);
-	if (r < 0)
-		return error_prefix(e, "Wrapping the key of %s", h->device);
+	if (r < 0) {
+		error_prefix(e, "Wrapping the key of %s", h->device);
+		return r;
+	}
 	t->n_wraps++;
 	return 0;
 }
@@ -268,8 +270,10 @@ static int read_back(const struct header_params *p, const struct secret *kek,
 	r = header_open(p->device, p->header, /* flags= */ 0, &h, e);
 	if (r == 0)
 		r = header_unlock(h, lookup_given, &copy, &dek, e);
-	if (r < 0)
-		return error_prefix(e, "Reading the new header again");
+	if (r < 0) {
+		error_prefix(e, "Reading the new header again");
+		return r;
+	}
 	*ret = TAKE_PTR(h);
 	return 0;
 }
@@ -297,8 +301,10 @@ int header_create(const struct header_params *p, const struct secret *dek,
 		r = write_new(h, &x, e);
 	if (r == 0)
 		r = read_back(p, kek, ret, e);
-	if (r < 0)
-		return error_prefix(e, "Encrypting %s", p->device);
+	if (r < 0) {
+		error_prefix(e, "Encrypting %s", p->device);
+		return r;
+	}
 	x.made = false;
 	return 0;
 }

@@ -199,8 +199,10 @@ int header_open(const char *device, const char *header, unsigned int flags,
 	if (r < 0)
 		return r;
 	r = token_from_json(l.view.token, &h->token, e);
-	if (r < 0)
-		return error_prefix(e, "Header of %s", where(h));
+	if (r < 0) {
+		error_prefix(e, "Header of %s", where(h));
+		return r;
+	}
 
 	memcpy(h->uuid, l.view.uuid, sizeof(h->uuid));
 	h->segment = l.view.segment;
@@ -241,8 +243,10 @@ static int open_wrap(struct disk_header *h, const struct wrap *wrap, const struc
 	r = wrap_open(kek, &context, wrap, &dek, e);
 	if (r == 0)
 		r = luks_verify(h->image, where(h), &dek, e);
-	if (r < 0)
-		return error_prefix(e, "Unlocking %s", h->device);
+	if (r < 0) {
+		error_prefix(e, "Unlocking %s", h->device);
+		return r;
+	}
 	*ret_dek = secret_take(&dek);
 	return 0;
 }

@@ -130,8 +130,10 @@ int nl_listener_new(unsigned int groups, struct nl_listener **ret, struct error 
 		r = join_nlctrl(l, e);
 	if (r == 0)
 		r = find_module(l, e);
-	if (r < 0)
-		return error_prefix(e, "Listening to the kernel");
+	if (r < 0) {
+		error_prefix(e, "Listening to the kernel");
+		return r;
+	}
 	*ret = TAKE_PTR(l);
 	return 0;
 }

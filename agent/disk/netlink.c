@@ -105,8 +105,10 @@ static int load_once(struct nl_client *c, const uint8_t *dek, const struct secre
 	if (r < 0)
 		return r;
 	r = seal_key(prepared.public_key, dek, key, &sealed, e);
-	if (r < 0)
-		return error_prefix(e, "%s", what);
+	if (r < 0) {
+		error_prefix(e, "%s", what);
+		return r;
+	}
 	args.number = prepared.seal_id;
 	return client_run(c, &set, what, e);
 }

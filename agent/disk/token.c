@@ -92,8 +92,10 @@ static int get_wraps(const json_t *json, struct token *t, struct error *e)
 		r = wrap_from_json(json_array_get(array, i), &w, e);
 		if (r == 0)
 			r = check_wrap(t, &w, e);
-		if (r < 0)
-			return error_prefix(e, "Wrap %zu of the header", i + 1);
+		if (r < 0) {
+			error_prefix(e, "Wrap %zu of the header", i + 1);
+			return r;
+		}
 		t->wraps[t->n_wraps++] = w;
 	}
 	return 0;
@@ -179,7 +181,8 @@ int token_build(const struct token *t, char **ret, struct error *e)
 	if (r < 0) {
 		if (e)
 			e->reason = 0;
-		return error_prefix(e, "Making the " WHAT);
+		error_prefix(e, "Making the " WHAT);
+		return r;
 	}
 	*ret = TAKE_PTR(text);
 	return 0;

@@ -62,6 +62,8 @@ static void expect_create(const struct fixture *f, const struct header_params *p
 	assert_int_equal(header_create(p, &f->dek, &f->locator, &f->kek, &h, &e), code);
 	assert_null(h);
 	assert_int_equal(e.code, code);
+	assert_int_equal(header_create(p, &f->dek, &f->locator, &f->kek, &h, NULL), code);
+	assert_null(h);
 	if (!strstr(e.text, text))
 		print_error("%s\n", e.text);
 	assert_non_null(strstr(e.text, text));

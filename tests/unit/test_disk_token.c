@@ -138,6 +138,7 @@ static void test_bad(void **state)
 		assert_true(r == -EBADMSG || r == -EFBIG);
 		assert_int_equal(e.reason, VMCRYPT_REASON_HEADER_DAMAGED);
 		assert_true(strlen(e.text) > 10);
+		assert_int_equal(token_parse(bad[i], strlen(bad[i]), &t, NULL), r);
 		assert_int_equal(t.n_wraps, 99);
 	}
 }
