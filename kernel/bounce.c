@@ -347,9 +347,9 @@ static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_contr
 	for_each_possible_cpu(cpu) {
 		struct used *used = per_cpu_ptr(&used_memory, cpu);
 
-		/* An estimate is asked for: no lock. */
-		pages += data_race(used->nr_pages) +
-			 ((unsigned long)data_race(used->nr_chunks) << CHUNK_ORDER);
+		/* An estimate is asked for: read without the lock. */
+		pages += READ_ONCE(used->nr_pages);
+		pages += (unsigned long)READ_ONCE(used->nr_chunks) << CHUNK_ORDER;
 	}
 	return pages ? pages : SHRINK_EMPTY;
 }

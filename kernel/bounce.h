@@ -23,7 +23,7 @@
  */
 struct vmcrypt_reserve {
 	mempool_t pool;
-	struct mutex lock;
+	struct mutex lock;	/* one taker of several pages at a time */
 };
 
 /**

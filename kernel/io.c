@@ -10,9 +10,9 @@
  * frees no vector, and nothing reads the clone's bi_iter once it has gone down.
  *
  * read.c and write.c have the two ways; here is what they share, and what holds
- * a bio whose key is not there. Work is done where the bio is: writes in their submitter's context, reads in
- * their completion's where that one may compute for so long, and in a worker
- * otherwise.
+ * a bio whose key is not there. Work is done where the bio is: writes in their
+ * submitter's context, reads in their completion's where that one may compute
+ * for so long, and in a worker otherwise.
  *
  * Copyright (C) 2026 The vmcrypt authors
  */

@@ -119,7 +119,8 @@ void vmcrypt_notify_request(const struct vmcrypt_request_info *request)
 	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_KEY_REQUEST, &header);
 
 	if (msg)
-		send_notification(msg, header, vmcrypt_fill_request(msg, request), VMCRYPT_GROUP_REQUESTS);
+		send_notification(msg, header, vmcrypt_fill_request(msg, request),
+				  VMCRYPT_GROUP_REQUESTS);
 }
 
 /**

@@ -342,8 +342,8 @@ static int do_disk_get(struct sk_buff *skb, struct genl_info *info)
 
 static void *put_dump_header(struct sk_buff *msg, struct netlink_callback *cb, u8 cmd)
 {
-	void *header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, &vmcrypt_family,
-				   NLM_F_MULTI, cmd);
+	void *header = genlmsg_put(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
+				   &vmcrypt_family, NLM_F_MULTI, cmd);
 
 	if (header)
 		genl_dump_check_consistent(cb, header);
@@ -408,42 +408,47 @@ static int dump_requests(struct sk_buff *msg, struct netlink_callback *cb)
 
 /* The family. */
 
-#define POLICY(p)	.policy = (p), .maxattr = ARRAY_SIZE(p) - 1
-
 static const struct genl_ops ops[] = {
 	{
 		.cmd	= VMCRYPT_CMD_KEY_PREPARE,
 		.doit	= do_key_prepare,
-		POLICY(empty_policy),
+		.policy	= empty_policy,
+		.maxattr = ARRAY_SIZE(empty_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_KEY_SET,
 		.doit	= do_key_set,
-		POLICY(key_set_policy),
+		.policy	= key_set_policy,
+		.maxattr = ARRAY_SIZE(key_set_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_KEY_REJECT,
 		.doit	= do_key_reject,
-		POLICY(key_reject_policy),
+		.policy	= key_reject_policy,
+		.maxattr = ARRAY_SIZE(key_reject_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_KEY_WIPE,
 		.doit	= do_key_wipe,
-		POLICY(key_wipe_policy),
+		.policy	= key_wipe_policy,
+		.maxattr = ARRAY_SIZE(key_wipe_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_KEY_GET,
 		.doit	= do_key_get,
 		.start	= start_dump,
 		.dumpit	= dump_keys,
-		POLICY(key_get_policy),
+		.policy	= key_get_policy,
+		.maxattr = ARRAY_SIZE(key_get_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_DISK_GET,
 		.doit	= do_disk_get,
 		.start	= start_dump,
 		.dumpit	= dump_disks,
-		POLICY(disk_get_policy),
+		.policy	= disk_get_policy,
+		.maxattr = ARRAY_SIZE(disk_get_policy) - 1,
 	}, {
 		.cmd	= VMCRYPT_CMD_REQUEST_GET,
 		.start	= start_dump,
 		.dumpit	= dump_requests,
-		POLICY(empty_policy),
+		.policy	= empty_policy,
+		.maxattr = ARRAY_SIZE(empty_policy) - 1,
 	},
 };
 

@@ -16,6 +16,11 @@
 
 #define CIPHER			"aes-xts-plain64"
 #define NR_FIXED_ARGS		5
+#define GRAMMAR \
+	"aes-xts-plain64 <dek-uuid> <iv_offset> <device> <offset> [<#opts> <opt>...]"
+#define OPTIONS \
+	"sector_size:<512|1024|2048|4096>, iv_large_sectors, allow_discards, key_loss:<queue|error>"
+
 #define NUMBER_LEN_MAX		20	/* digits of 2^64 */
 
 /* IEEE 1619: at most 2^44 blocks of 16 bytes under one key, 2^36 advised. */
@@ -94,7 +99,7 @@ static char *parse_options(unsigned int argc, char **argv, struct vmcrypt_table 
 	for (; argc; argc--, argv++) {
 		option = find_option(argv[0]);
 		if (!option)
-			return "Unknown option or value: sector_size:<512|1024|2048|4096>, iv_large_sectors, allow_discards, key_loss:<queue|error>";
+			return "Unknown option or value: " OPTIONS;
 		if (seen[option->kind])
 			return "Option given twice";
 		seen[option->kind] = true;
@@ -134,7 +139,7 @@ static char *parse(struct dm_target *ti, unsigned int argc, char **argv,
 	u64 offset;
 
 	if (argc < NR_FIXED_ARGS)
-		return "Not enough arguments: aes-xts-plain64 <dek-uuid> <iv_offset> <device> <offset> [<#opts> <opt>...]";
+		return "Not enough arguments: " GRAMMAR;
 	if (strcmp(argv[0], CIPHER))
 		return "Unknown cipher: only aes-xts-plain64 is known";
 	if (parse_dek(argv[1], &ret->dek))

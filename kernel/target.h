@@ -54,7 +54,7 @@ struct vmcrypt_target {
 	struct vmcrypt_reserve reserve;
 	struct vmcrypt_table table;
 
-	spinlock_t hold_lock;
+	spinlock_t hold_lock;	/* held, nr_held, push_back */
 	struct bio_list held;
 	unsigned int nr_held;
 	bool push_back;

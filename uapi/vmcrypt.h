@@ -137,7 +137,7 @@
  *
  * VMCRYPT_CMD_REQUEST_GET (dump)
  *   request: -
- *   reply:   messages of VMCRYPT_CMD_KEY_REQUEST
+ *   reply:   as VMCRYPT_CMD_KEY_REQUEST
  *
  *   The requests that are pending, for an agent that has just started.
  *

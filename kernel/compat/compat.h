@@ -15,7 +15,7 @@
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0) && !defined(VMCRYPT_NEWER_KERNEL)
-#error "dm-vmcrypt is tested up to Linux 6.12: read kernel/compat/, then build with VMCRYPT_NEWER_KERNEL defined"
+#error "tested up to Linux 6.12: read kernel/compat/, then define VMCRYPT_NEWER_KERNEL"
 #endif
 
 /*
