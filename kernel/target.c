@@ -70,7 +70,6 @@ static void set_up(struct dm_target *ti)
 
 	ti->num_flush_bios = 1;
 	ti->num_discard_bios = vt->table.allow_discards;
-	ti->discards_supported = vt->table.allow_discards;
 	ti->limit_swap_bios = true;
 	ti->accounts_remapped_io = true;
 	ti->per_io_data_size = vmcrypt_io_size(vt);
