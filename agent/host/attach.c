@@ -66,6 +66,18 @@ static int attach_header(struct host *host, const struct attach *a, struct disk_
 	return r;
 }
 
+/*
+ * An agent that dies while it attaches leaves a device of ours without a table.
+ * dm_disk_remove() touches no device of others, and none that is open.
+ */
+static bool clear_leftover(const char *name)
+{
+	if (dm_disk_remove(name, 0, NULL) < 0)
+		return false;
+	log_notice("%s was left over from an attach that was cut short; it is taken away", name);
+	return true;
+}
+
 static int check_name(const struct attach *a, struct error *e)
 {
 	struct dm_disk there;
@@ -75,6 +87,8 @@ static int check_name(const struct attach *a, struct error *e)
 	if (r < 0)
 		return r;
 	r = dm_disk_get(a->name, &there, NULL);
+	if (r == -ENOTBLK && clear_leftover(a->name))
+		return 0;
 	if (r == 0 || r == -ENOTBLK)
 		return error_fail(e, EEXIST, "a mapped device of that name is there already; detach it or take another name");
 	return 0;

@@ -471,10 +471,10 @@ static void test_killed_while_attaching(void **state)
 	int i, fd;
 
 	(void)state;
-	for (i = 0; i < 12; i++) {
+	for (i = 0; i < 7; i++) {
 		fd = agent_connect();
 		send_request(fd, "disk.attach", ATTACH, NULL, 0);
-		usleep((useconds_t)i * 15000);
+		usleep((useconds_t)i * 25000);
 		agent_kill();
 		close(fd);
 		agent_start();
