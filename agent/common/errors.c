@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "common/errors.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +18,8 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
-int error_set(struct error *e, int code, enum exit_status status, uint32_t reason,
-	      const char *fmt, ...)
+int (error_set)(struct error *e, int code, enum exit_status status, uint32_t reason,
+		const char *fmt, ...)
 {
 	va_list ap;
 
@@ -36,11 +35,6 @@ int error_set(struct error *e, int code, enum exit_status status, uint32_t reaso
 	va_end(ap);
 	make_printable(e->text);
 	return code;
-}
-
-int error_oom(struct error *e)
-{
-	return error_fail(e, ENOMEM, "Out of memory: free some and try again");
 }
 
 int error_prefix(struct error *e, const char *fmt, ...)

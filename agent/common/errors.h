@@ -6,6 +6,7 @@
 #ifndef VMCRYPT_COMMON_ERRORS_H
 #define VMCRYPT_COMMON_ERRORS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,6 +58,17 @@ struct error {
 int error_set(struct error *e, int code, enum exit_status status, uint32_t reason,
 	      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* What the compiler and its analyzers cannot see: outputs that are written only on
+ * success are not used after one of these. */
+static inline int error_negative(int code)
+{
+	if (code >= 0)
+		__builtin_unreachable();
+	return code;
+}
+
+#define error_set(...) error_negative((error_set)(__VA_ARGS__))
+
 /**
  * error_fail() - error_set() of the usual kind: EXIT_FAILED, no reason
  */
@@ -70,7 +82,7 @@ int error_set(struct error *e, int code, enum exit_status status, uint32_t reaso
 /**
  * error_oom() - error_set() for a failed allocation
  */
-int error_oom(struct error *e);
+#define error_oom(e) error_fail((e), ENOMEM, "Out of memory: free some and try again")
 
 /**
  * error_prefix() - put the larger undertaking before the text: "PREFIX: TEXT"

@@ -113,7 +113,7 @@ static int parse_kind(const json_t *json, const char *what, struct provider *pro
 				  "program that wrote it", what, (uintmax_t) version, FILE_VERSION);
 	if (r == 0)
 		r = json_get_string(json, what, "type", 16, &type, e);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (strcmp(kinds[i]->type, type) == 0)
@@ -134,7 +134,7 @@ static int parse_facts(const json_t *json, const char *what, struct provider *pr
 		r = json_get_string(json, what, "name", PROVIDER_NAME_MAX, &name, e);
 	if (r == 0 && !provider_name_valid(name))
 		return error_fail(e, EBADMSG, "The %s is not valid: \"name\" is no provider's name", what);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	memcpy(provider->name, name, strlen(name) + 1);
 	r = json_get_time(json, what, "created", &provider->created, e);
