@@ -420,7 +420,7 @@ static int look(const char *name, struct look *ret, struct error *e)
 
 int dm_disk_get(const char *name, struct dm_disk *ret, struct error *e)
 {
-	struct look l;
+	struct look l = { .found = false };
 	int r = look(name, &l, e);
 
 	if (r < 0)
@@ -458,7 +458,7 @@ static int remove_retrying(const char *name, unsigned int flags, struct error *e
 
 int dm_disk_remove(const char *name, unsigned int flags, struct error *e)
 {
-	struct look l;
+	struct look l = { .found = false };
 	int r = look(name, &l, e);
 
 	if (r < 0)
@@ -517,7 +517,7 @@ int dm_disk_list(struct dm_disk **ret, size_t *ret_n, struct error *e)
 	if (r < 0)
 		return r;
 	for (const char *name = names; *name; name += strlen(name) + 1) {
-		struct look l;
+		struct look l = { .found = false };
 
 		r = look(name, &l, e);
 		if (r == -ENXIO)	/* went meanwhile */

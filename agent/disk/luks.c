@@ -123,7 +123,7 @@ static int stand_in(uint64_t size, int *ret)
 static int read_text(const struct header_image *i, json_t **ret, struct error *e)
 {
 	_cleanup_free_ uint8_t *bytes = NULL;
-	const char *text;
+	const char *text = NULL;
 	size_t max = i->copy_size - BINARY_SIZE;
 	int r = image_bytes(i, &bytes, e);
 
@@ -137,7 +137,7 @@ static int read_text(const struct header_image *i, json_t **ret, struct error *e
  * so that no two texts mean one number. */
 static int get_number(const json_t *json, const char *key, uint64_t *ret, struct error *e)
 {
-	const char *text;
+	const char *text = NULL;
 	char again[32];
 	uint64_t value;
 	int r = json_get_string(json, WHAT, key, 19, &text, e);
@@ -154,7 +154,7 @@ static int get_number(const json_t *json, const char *key, uint64_t *ret, struct
 
 static int expect(const json_t *json, const char *key, const char *wanted, struct error *e)
 {
-	const char *text;
+	const char *text = NULL;
 	int r = json_get_string(json, WHAT, key, 255, &text, e);
 
 	if (r == 0 && strcmp(text, wanted) != 0)
@@ -174,7 +174,7 @@ static int get_segment(const json_t *json, struct header_segment *ret, struct er
 		"type", "offset", "size", "iv_tweak", "encryption", "sector_size", NULL
 	};
 	struct header_segment s = { .cipher = HEADER_CIPHER };
-	uint64_t sector_size;
+	uint64_t sector_size = 0;
 	int r;
 
 	r = json_check_keys(json, WHAT, known, e);
@@ -202,7 +202,7 @@ static int get_segment(const json_t *json, struct header_segment *ret, struct er
 
 static int find_segment(const json_t *root, struct header_segment *ret, struct error *e)
 {
-	json_t *segments, *segment, *config;
+	json_t *segments = NULL, *segment = NULL, *config = NULL;
 	int r;
 
 	r = json_get_object(root, WHAT, "segments", &segments, e);
@@ -238,7 +238,7 @@ static int check_digest(const json_t *digest, struct error *e)
 		"type", "keyslots", "segments", "hash", "iterations", "salt", "digest", NULL
 	};
 	uint8_t value[64];
-	const char *hash;
+	const char *hash = "";
 	uint64_t iterations;
 	int r;
 

@@ -30,9 +30,9 @@ static int get_text(const json_t *json, const char *key, char *ret, size_t size,
 
 static int check_head(const json_t *json, struct error *e)
 {
-	const char *type;
+	const char *type = NULL;
 	json_t *keyslots;
-	uint64_t version;
+	uint64_t version = 0;
 	int r;
 
 	r = json_get_string(json, WHAT, "type", sizeof(TOKEN_TYPE), &type, e);
