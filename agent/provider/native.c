@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "crypto/kdf.h"
+#include "provider/lock.h"
 #include "provider/registry.h"
 #include "vmcrypt.h"
 
@@ -27,7 +28,14 @@ int native_fingerprint(const struct secret *kdk, const uint8_t id[UUID_SIZE],
 	return 0;
 }
 
-int native_choose_sealing(const struct provider_registry *registry, enum provider_sealing wish,
+static int look_for_tpm(struct provider_registry *registry, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock_tpm(registry);
+
+	return tpm_present(registry->tcti, e);
+}
+
+int native_choose_sealing(struct provider_registry *registry, enum provider_sealing wish,
 			  enum provider_sealing *ret, struct error *e)
 {
 	struct error why = ERROR_NULL;
@@ -37,7 +45,7 @@ int native_choose_sealing(const struct provider_registry *registry, enum provide
 		*ret = SEALING_NONE;
 		return 0;
 	}
-	r = tpm_present(registry->tcti, &why);
+	r = look_for_tpm(registry, &why);
 	if (r == 0) {
 		*ret = SEALING_TPM;
 		return 0;
@@ -59,6 +67,8 @@ int native_seal(struct provider_registry *registry, struct provider *provider,
 	if (r < 0)
 		return error_fail(e, r, "Cannot fingerprint the provider's key: %s", strerror(-r));
 	if (sealing == SEALING_TPM) {
+		_cleanup_unlock_ pthread_mutex_t *lock = registry_lock_tpm(registry);
+
 		r = tpm_seal(registry->tcti, kdk, &sealed, e);
 		if (r < 0)
 			return r;
@@ -85,25 +95,33 @@ static int read_unsealed(struct provider_registry *registry, const struct provid
 		return r;
 	provider_free(again);
 	if (kdk.size == 0)
-		return error_fail(e, EBADMSG, "%s holds a sealed key now: it was changed while this "
-				  "program was running, restart it", path);
+		return error_fail(e, EAGAIN, "%s was sealed meanwhile: try again", path);
 	*ret = secret_take(&kdk);
 	return 0;
 }
 
-static int get_kdk(struct provider_registry *registry, struct provider *provider, bool fresh,
+/* Disks that come up together ask once: the others find what the first one got. */
+static int unseal(struct provider_registry *registry, const struct provider *provider, bool fresh,
+		  struct secret *ret, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock_tpm(registry);
+
+	if (!fresh && registry_cached(registry, provider, ret) == 0)
+		return 0;
+	return tpm_unseal(registry->tcti, &provider->sealed, ret, e);
+}
+
+static int get_kdk(struct provider_registry *registry, const struct provider *provider, bool fresh,
 		   struct secret *ret, struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
 	uint8_t fingerprint[KDK_FINGERPRINT_SIZE];
 	int r;
 
-	if (!fresh && provider->cached.size > 0)
-		return secret_copy(provider->cached.data, provider->cached.size, ret) < 0 ?
-			error_oom(e) : 0;
-
+	if (!fresh && registry_cached(registry, provider, ret) == 0)
+		return 0;
 	if (provider->sealing == SEALING_TPM)
-		r = tpm_unseal(registry->tcti, &provider->sealed, &kdk, e);
+		r = unseal(registry, provider, fresh, &kdk, e);
 	else
 		r = read_unsealed(registry, provider, &kdk, e);
 	if (r < 0)
@@ -112,15 +130,13 @@ static int get_kdk(struct provider_registry *registry, struct provider *provider
 	    memcmp(fingerprint, provider->fingerprint, sizeof(fingerprint)) != 0)
 		return error_fail(e, EBADMSG, "its key is damaged: restore the provider from its backup "
 				  "(vmcryptctl provider restore)");
-
-	if (provider->sealing == SEALING_TPM && provider->cached.size == 0 &&
-	    secret_copy(kdk.data, kdk.size, &provider->cached) < 0)
-		return error_oom(e);
+	if (provider->sealing == SEALING_TPM)
+		registry_cache(registry, provider, &kdk);
 	*ret = secret_take(&kdk);
 	return 0;
 }
 
-int native_kdk(struct provider_registry *registry, struct provider *provider, bool fresh,
+int native_kdk(struct provider_registry *registry, const struct provider *provider, bool fresh,
 	       struct secret *ret, struct error *e)
 {
 	struct error why = ERROR_NULL;
@@ -131,7 +147,7 @@ int native_kdk(struct provider_registry *registry, struct provider *provider, bo
 			 "The key of provider \"%s\" cannot be had: %s", provider->name, why.text);
 }
 
-static int native_key_new(struct provider_registry *registry, struct provider *provider,
+static int native_key_new(struct provider_registry *registry, const struct provider *provider,
 			  char *ret_key_id, struct secret *ret_kek, struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
@@ -151,7 +167,7 @@ static int native_key_new(struct provider_registry *registry, struct provider *p
 	return 0;
 }
 
-static int native_key_get(struct provider_registry *registry, struct provider *provider,
+static int native_key_get(struct provider_registry *registry, const struct provider *provider,
 			  const char *key_id, struct secret *ret_kek, struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
@@ -168,7 +184,7 @@ static int native_key_get(struct provider_registry *registry, struct provider *p
 	return kdf_native_kek(&kdk, provider->id, id, ret_kek, e);
 }
 
-static int native_check(struct provider_registry *registry, struct provider *provider,
+static int native_check(struct provider_registry *registry, const struct provider *provider,
 			struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL, kek = SECRET_NULL, again = SECRET_NULL;

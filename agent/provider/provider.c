@@ -52,17 +52,34 @@ static int refuse_name(struct provider_registry *registry, const char *name, str
 	return 0;
 }
 
+static int check_new_name(struct provider_registry *registry, const char *name, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+
+	return refuse_name(registry, name, e);
+}
+
+/* The name was free before; somebody may have taken it while the TPM worked. */
+static int add_new(struct provider_registry *registry, struct provider *provider,
+		   const struct secret *kdk, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	int r;
+
+	r = refuse_name(registry, provider->name, e);
+	return r < 0 ? r : registry_add(registry, provider, kdk, e);
+}
+
 int provider_create_native(struct provider_registry *registry, const char *name,
 			   enum provider_sealing sealing, struct provider_info *ret,
 			   struct error *e)
 {
 	_cleanup_(cleanup_provider) struct provider *provider = NULL;
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
-	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
 	uint8_t id[UUID_SIZE];
 	int r;
 
-	r = refuse_name(registry, name, e);
+	r = check_new_name(registry, name, e);
 	if (r == 0)
 		r = native_choose_sealing(registry, sealing, &sealing, e);
 	if (r < 0)
@@ -78,11 +95,10 @@ int provider_create_native(struct provider_registry *registry, const char *name,
 
 	r = native_seal(registry, provider, &kdk, sealing, e);
 	if (r == 0)
-		r = registry_add(registry, provider, &kdk, e);
+		r = add_new(registry, provider, &kdk, e);
 	if (r < 0)
 		return error_prefix(e, "Cannot create provider \"%s\"", name);
 	provider = NULL;
-	registry_unlock(&lock);
 	return ret ? provider_show(registry, name, ret, e) : 0;
 }
 
@@ -151,17 +167,16 @@ static int write_backup(const struct backup_content *content, const struct secre
 static int get_content(struct provider_registry *registry, const char *name,
 		       struct backup_content *ret, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
-	struct provider *provider;
+	struct provider provider;
 	int r;
 
-	r = registry_need(registry, name, &provider, e);
+	r = registry_copy(registry, name, &provider, e);
 	if (r < 0)
 		return r;
-	ret->created = provider->created;
-	memcpy(ret->provider, provider->id, UUID_SIZE);
-	memcpy(ret->name, provider->name, sizeof(ret->name));
-	return native_kdk(registry, provider, /* fresh= */ false, &ret->kdk, e);
+	ret->created = provider.created;
+	memcpy(ret->provider, provider.id, UUID_SIZE);
+	memcpy(ret->name, provider.name, sizeof(ret->name));
+	return native_kdk(registry, &provider, /* fresh= */ false, &ret->kdk, e);
 }
 
 static int mark_backed_up(struct provider_registry *registry, const struct backup_content *content,
@@ -189,7 +204,7 @@ int provider_backup(struct provider_registry *registry, const char *name,
 	_cleanup_backup_ struct backup_content content = { .kdk = SECRET_NULL };
 	int r;
 
-	/* The lock is not held while PBKDF2 works: disks go on being attached. */
+	/* No lock is held while PBKDF2 works: disks go on being attached. */
 	r = get_content(registry, name, &content, e);
 	if (r == 0)
 		r = write_backup(&content, password, fd, e);
@@ -245,15 +260,15 @@ static void fill_plan(const struct provider_registry *registry, const struct bac
 
 /* On the disk before in memory: after a failure the old sealing still stands. */
 static int reseal(struct provider_registry *registry, struct provider *here,
-		  const struct secret *kdk, enum provider_sealing sealing, struct error *e)
+		  const struct provider *restored, const struct secret *kdk, struct error *e)
 {
 	struct provider changed = *here;
 	int r;
 
-	changed.backed_up = time_now();
-	r = native_seal(registry, &changed, kdk, sealing, e);
-	if (r == 0)
-		r = provider_save(registry, &changed, kdk, e);
+	changed.backed_up = restored->backed_up;
+	changed.sealing = restored->sealing;
+	changed.sealed = restored->sealed;
+	r = provider_save(registry, &changed, kdk, e);
 	if (r < 0)
 		return r;
 	secret_done(&here->cached);
@@ -262,23 +277,64 @@ static int reseal(struct provider_registry *registry, struct provider *here,
 	return 0;
 }
 
-static int restore_new(struct provider_registry *registry, const struct backup_content *content,
-		       enum provider_sealing sealing, struct error *e)
+/* What the TPM or its absence decides, with no lock held. */
+static int prepare_restore(struct provider_registry *registry, const struct backup_content *content,
+			   enum provider_sealing sealing, bool dry_run, struct provider **ret,
+			   struct error *e)
 {
 	_cleanup_(cleanup_provider) struct provider *provider = NULL;
 	int r;
 
+	r = native_choose_sealing(registry, sealing, &sealing, e);
+	if (r < 0)
+		return r;
 	provider = native_alloc(content->provider, content->name, content->created);
 	if (!provider)
 		return error_oom(e);
+	provider->sealing = sealing;
 	provider->backed_up = time_now();
-	r = native_seal(registry, provider, &content->kdk, sealing, e);
-	if (r == 0)
-		r = registry_add(registry, provider, &content->kdk, e);
+	if (!dry_run)
+		r = native_seal(registry, provider, &content->kdk, sealing, e);
+	if (r < 0)
+		return error_prefix(e, "Cannot restore provider \"%s\"", content->name);
+	*ret = TAKE_PTR(provider);
+	return 0;
+}
+
+/* Takes *provider over when it becomes a new one. */
+static int do_restore(struct provider_registry *registry, const struct backup_content *content,
+		      struct provider **provider, bool dry_run, struct provider_restore_plan *ret,
+		      struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	struct provider_restore_plan plan;
+	struct provider *here = NULL;
+	int r;
+
+	r = compare_restore(registry, content, &here, e);
 	if (r < 0)
 		return r;
-	provider = NULL;
+	fill_plan(registry, content, here, (*provider)->sealing, &plan);
+	if (!dry_run) {
+		r = here ? reseal(registry, here, *provider, &content->kdk, e) :
+			   registry_add(registry, *provider, &content->kdk, e);
+		if (r < 0)
+			return error_prefix(e, "Cannot restore provider \"%s\"", plan.info.name);
+		if (!here)
+			*provider = NULL;
+	}
+	if (ret)
+		*ret = plan;
 	return 0;
+}
+
+static int check_restore(struct provider_registry *registry, const struct backup_content *content,
+			 struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	struct provider *here;
+
+	return compare_restore(registry, content, &here, e);
 }
 
 int provider_restore(struct provider_registry *registry, int fd, const struct secret *password,
@@ -286,34 +342,20 @@ int provider_restore(struct provider_registry *registry, int fd, const struct se
 		     struct provider_restore_plan *ret, struct error *e)
 {
 	_cleanup_backup_ struct backup_content content = { .kdk = SECRET_NULL };
+	_cleanup_(cleanup_provider) struct provider *provider = NULL;
 	_cleanup_secret_ struct secret file = SECRET_NULL;
-	_cleanup_unlock_ pthread_mutex_t *lock = NULL;
-	struct provider_restore_plan plan;
-	struct provider *here = NULL;
 	int r;
 
 	r = file_read_secret(fd, "the backup", BACKUP_SIZE_MAX, &file, e);
 	if (r == 0)
 		r = backup_read(file.data, file.size, password, &content, e);
-	if (r < 0)
-		return r;
-
-	lock = registry_lock(registry);
-	r = compare_restore(registry, &content, &here, e);
 	if (r == 0)
-		r = native_choose_sealing(registry, sealing, &sealing, e);
-	if (r < 0)
-		return r;
-	fill_plan(registry, &content, here, sealing, &plan);
-	if (!dry_run) {
-		r = here ? reseal(registry, here, &content.kdk, sealing, e) :
-			   restore_new(registry, &content, sealing, e);
-		if (r < 0)
-			return error_prefix(e, "Cannot restore provider \"%s\"", plan.info.name);
-	}
-	if (ret)
-		*ret = plan;
-	return 0;
+		r = check_restore(registry, &content, e);
+	if (r == 0)
+		r = prepare_restore(registry, &content, sealing, dry_run, &provider, e);
+	if (r == 0)
+		r = do_restore(registry, &content, &provider, dry_run, ret, e);
+	return r;
 }
 
 json_t *provider_restore_plan_to_json(const struct provider_restore_plan *plan)
@@ -327,14 +369,13 @@ json_t *provider_restore_plan_to_json(const struct provider_restore_plan *plan)
 
 int provider_check(struct provider_registry *registry, const char *name, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
-	struct provider *provider;
+	struct provider provider;
 	int r;
 
-	r = registry_need(registry, name, &provider, e);
+	r = registry_copy(registry, name, &provider, e);
 	if (r < 0)
 		return r;
-	return provider->ops->check(registry, provider, e);
+	return provider.ops->check(registry, &provider, e);
 }
 
 /* From here on no key of it is made, so that "nothing uses it" stays true. */
@@ -402,26 +443,25 @@ static void fill_locator(const struct provider *provider, struct key_locator *re
 int provider_key_new(struct provider_registry *registry, const char *name,
 		     struct key_locator *ret, struct secret *ret_kek, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
 	struct key_locator locator = { .key_id = "" };
-	struct provider *provider;
+	struct provider provider;
 	int r;
 
-	r = registry_need(registry, name, &provider, e);
+	r = registry_copy(registry, name, &provider, e);
 	if (r < 0)
 		return r;
-	if (provider->deleting)
+	if (provider.deleting)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
-				 "Provider \"%s\" makes no new keys: it is being deleted", provider->name);
-	if (provider->backed_up == 0)
+				 "Provider \"%s\" makes no new keys: it is being deleted", provider.name);
+	if (provider.backed_up == 0)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Provider \"%s\" makes no keys before it is backed up: run vmcryptctl "
-				 "provider backup %s --out FILE --password-file FILE", provider->name,
-				 provider->name);
-	r = provider->ops->key_new(registry, provider, locator.key_id, ret_kek, e);
+				 "provider backup %s --out FILE --password-file FILE", provider.name,
+				 provider.name);
+	r = provider.ops->key_new(registry, &provider, locator.key_id, ret_kek, e);
 	if (r < 0)
 		return r;
-	fill_locator(provider, &locator);
+	fill_locator(&provider, &locator);
 	*ret = locator;
 	return 0;
 }
@@ -429,17 +469,14 @@ int provider_key_new(struct provider_registry *registry, const char *name,
 int provider_key_get(struct provider_registry *registry, const struct key_locator *locator,
 		     struct secret *ret_kek, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
-	struct provider *provider;
 	char id[UUID_TEXT_SIZE];
+	struct provider provider;
 
-	provider = registry_find_id(registry, locator->provider);
-	if (!provider) {
-		uuid_format(locator->provider, id);
+	uuid_format(locator->provider, id);
+	if (registry_copy(registry, id, &provider, NULL) < 0)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Key %s/%s cannot be had: this host has no provider %s, restore it from "
 				 "its backup (vmcryptctl provider restore)", locator->provider_name,
 				 locator->key_id, id);
-	}
-	return provider->ops->key_get(registry, provider, locator->key_id, ret_kek, e);
+	return provider.ops->key_get(registry, &provider, locator->key_id, ret_kek, e);
 }

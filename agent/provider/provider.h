@@ -4,8 +4,9 @@
  *
  * A registry keeps one JSON file a provider under its folder,
  * STATE/providers/UUID.json (0600), and the UUID of the default provider in
- * STATE/providers/default. Every function here may be called from any thread:
- * the registry has a lock of its own, held while a TPM works too.
+ * STATE/providers/default. Every function here may be called from any thread.
+ * Those that need a KDK wait for the TPM, one after the other; the others never
+ * wait for it.
  */
 #ifndef VMCRYPT_PROVIDER_PROVIDER_H
 #define VMCRYPT_PROVIDER_PROVIDER_H

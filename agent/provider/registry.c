@@ -27,6 +27,7 @@ int provider_registry_open(const struct provider_settings *settings,
 	if (!registry)
 		return error_oom(e);
 	pthread_mutex_init(&registry->lock, NULL);
+	pthread_mutex_init(&registry->tpm_lock, NULL);
 	registry->dir = strdup(settings->dir);
 	registry->tcti = strdup(settings->tcti ? settings->tcti : TPM_TCTI_DEFAULT);
 	registry->in_use = settings->in_use;
@@ -50,6 +51,7 @@ void provider_registry_free(struct provider_registry *registry)
 	for (i = 0; i < registry->count; i++)
 		provider_free(registry->providers[i]);
 	pthread_mutex_destroy(&registry->lock);
+	pthread_mutex_destroy(&registry->tpm_lock);
 	free(registry->dir);
 	free(registry->tcti);
 	free(registry);
@@ -107,6 +109,45 @@ int registry_need(struct provider_registry *registry, const char *name, struct p
 				  "vmcryptctl provider default NAME");
 	*ret = provider;
 	return 0;
+}
+
+int registry_copy(struct provider_registry *registry, const char *name, struct provider *ret,
+		  struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	struct provider *provider;
+	int r;
+
+	r = registry_need(registry, name, &provider, e);
+	if (r < 0)
+		return r;
+	*ret = *provider;
+	ret->cached = SECRET_NULL;
+	return 0;
+}
+
+int registry_cached(struct provider_registry *registry, const struct provider *provider,
+		    struct secret *ret)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	const struct provider *now = registry_find_id(registry, provider->id);
+
+	if (!now || now->cached.size == 0)
+		return -ENOENT;
+	return secret_copy(now->cached.data, now->cached.size, ret);
+}
+
+void registry_cache(struct provider_registry *registry, const struct provider *provider,
+		    const struct secret *kdk)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	struct provider *now = registry_find_id(registry, provider->id);
+
+	if (!now || now->sealing != SEALING_TPM || now->cached.size > 0 ||
+	    memcmp(now->fingerprint, provider->fingerprint, KDK_FINGERPRINT_SIZE) != 0)
+		return;
+	/* No memory for it: the next key asks the TPM again. */
+	(void) secret_copy(kdk->data, kdk->size, &now->cached);
 }
 
 int registry_add(struct provider_registry *registry, struct provider *provider,

@@ -2,7 +2,11 @@
 /*
  * The inside of the provider registry: for the files of this folder only.
  *
- * Functions here are called with the registry's lock held.
+ * Two locks. @lock is over the list and the files, and is held for short times.
+ * @tpm_lock lets one thread at a time talk to the TPM, which takes up to seconds,
+ * or for ever when it hangs: it is taken with @lock free, so that a TPM that hangs
+ * stops nothing but what needs the TPM. What works without @lock works on a copy
+ * of the provider.
  */
 #ifndef VMCRYPT_PROVIDER_REGISTRY_H
 #define VMCRYPT_PROVIDER_REGISTRY_H
@@ -26,14 +30,16 @@ struct provider;
  * @key_new: see provider_key_new(); @ret_key_id has KEY_ID_MAX + 1 bytes
  * @key_get: see provider_key_get()
  * @check: see provider_check()
+ *
+ * Called without a lock, with a copy of the provider.
  */
 struct provider_ops {
 	const char *type;
-	int (*key_new)(struct provider_registry *registry, struct provider *provider,
+	int (*key_new)(struct provider_registry *registry, const struct provider *provider,
 		       char *ret_key_id, struct secret *ret_kek, struct error *e);
-	int (*key_get)(struct provider_registry *registry, struct provider *provider,
+	int (*key_get)(struct provider_registry *registry, const struct provider *provider,
 		       const char *key_id, struct secret *ret_kek, struct error *e);
-	int (*check)(struct provider_registry *registry, struct provider *provider,
+	int (*check)(struct provider_registry *registry, const struct provider *provider,
 		     struct error *e);
 };
 
@@ -47,7 +53,7 @@ struct provider_ops {
  * @sealing: SEALING_TPM or SEALING_NONE
  * @sealed: the KDK, with SEALING_TPM
  * @fingerprint: tells the right KDK from a damaged or foreign one
- * @cached: the KDK as the TPM unsealed it, or empty
+ * @cached: the KDK as the TPM unsealed it, or empty; always empty in a copy
  * @deleting: makes no new keys, for it is about to go
  */
 struct provider {
@@ -65,9 +71,10 @@ struct provider {
 
 /**
  * struct provider_registry - all providers of this host
- * @lock: over everything below and over the files
- * @dir: folder of the files
- * @tcti: how the TPM is reached
+ * @lock: over the list and the files
+ * @tpm_lock: over talks with the TPM
+ * @dir: folder of the files, never changes
+ * @tcti: how the TPM is reached, never changes
  * @in_use: see struct provider_settings
  * @userdata: of @in_use
  * @providers: @count of them, each malloc'ed
@@ -76,6 +83,7 @@ struct provider {
  */
 struct provider_registry {
 	pthread_mutex_t lock;
+	pthread_mutex_t tpm_lock;
 	char *dir;
 	char *tcti;
 	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
@@ -91,6 +99,8 @@ extern const struct provider_ops native_ops;
 
 /** provider_free() - NULL is left alone */
 void provider_free(struct provider *provider);
+
+/* From here to registry_load(): called with the lock held. */
 
 /** registry_find() - by name or text of the UUID; NULL: none */
 struct provider *registry_find(struct provider_registry *registry, const char *name);
@@ -155,21 +165,49 @@ char *provider_path(const struct provider_registry *registry, const uint8_t id[U
 int registry_load(struct provider_registry *registry, struct error *e);
 
 /**
+ * registry_copy() - registry_need() and a copy of it; takes the lock
+ */
+int registry_copy(struct provider_registry *registry, const char *name, struct provider *ret,
+		  struct error *e);
+
+/**
+ * registry_cached() - a copy of the cached KDK of a provider; takes the lock
+ *
+ * Return: 0; -ENOENT (none is cached), -ENOMEM.
+ */
+int registry_cached(struct provider_registry *registry, const struct provider *provider,
+		    struct secret *ret);
+
+/**
+ * registry_cache() - keep a KDK that the TPM unsealed; takes the lock
+ *
+ * Does nothing when the provider is gone or has another key by now.
+ */
+void registry_cache(struct provider_registry *registry, const struct provider *provider,
+		    const struct secret *kdk);
+
+/**
  * native_seal() - set how the KDK is kept: @provider's sealing, sealed object and
  * fingerprint
+ * @provider: not in the list
  * @sealing: SEALING_TPM or SEALING_NONE
+ *
+ * Without the lock; takes the TPM's.
  */
 int native_seal(struct provider_registry *registry, struct provider *provider,
 		const struct secret *kdk, enum provider_sealing sealing, struct error *e);
 
 /**
  * native_kdk() - the KDK of a native provider, from the cache, the TPM or the file
+ * @provider: a copy
  * @fresh: not from the cache
  * @ret: the caller owns it
  *
+ * Without a lock; takes both.
+ *
  * Return: 0; -ENOKEY with EXIT_NO_KEY, whatever the cause; the text says which.
  */
-int native_kdk(struct provider_registry *registry, struct provider *provider, bool fresh,
+int native_kdk(struct provider_registry *registry, const struct provider *provider, bool fresh,
 	       struct secret *ret, struct error *e);
 
 /**
@@ -184,9 +222,11 @@ int native_fingerprint(const struct secret *kdk, const uint8_t id[UUID_SIZE],
 /**
  * native_choose_sealing() - turn a wish into SEALING_TPM or SEALING_NONE
  *
+ * Without the lock; takes the TPM's.
+ *
  * Return: 0; -ENODEV with what to do.
  */
-int native_choose_sealing(const struct provider_registry *registry, enum provider_sealing wish,
+int native_choose_sealing(struct provider_registry *registry, enum provider_sealing wish,
 			  enum provider_sealing *ret, struct error *e);
 
 #endif

@@ -2,6 +2,7 @@
 #include "swtpm.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include "common/fileio.h"
@@ -527,6 +528,69 @@ static void sealed_to_the_tpm(void **state)
 	swtpm_done(&second);
 }
 
+struct asker {
+	pthread_t thread;
+	struct provider_registry *registry;
+	const struct key_locator *locator;
+	struct secret kek;
+	int r;
+};
+
+static void *ask(void *arg)
+{
+	struct asker *asker = arg;
+
+	asker->r = provider_key_get(asker->registry, asker->locator, &asker->kek, NULL);
+	return NULL;
+}
+
+/* Disks that come up together; then the same while the TPM hangs. */
+static void a_hanging_tpm_stops_nothing_else(void **state)
+{
+	_cleanup_secret_ struct secret kek = SECRET_NULL, other = SECRET_NULL;
+	struct swtpm tpm = { .pid = 0 };
+	struct provider_registry *registry;
+	struct key_locator locator, second;
+	struct provider_info *infos;
+	struct asker askers[8];
+	size_t n, i;
+
+	(void) state;
+	swtpm_new(&tpm);
+	registry = must_open(tpm.tcti);
+	assert_int_equal(provider_create_native(registry, "a", SEALING_TPM, NULL, &e), 0);
+	make(registry, "b", NULL);
+	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
+	assert_int_equal(back_up(registry, "b", "b.p12"), 0);
+	assert_int_equal(provider_key_new(registry, "a", &locator, &kek, &e), 0);
+
+	provider_registry_forget(registry);
+	kill(tpm.pid, SIGSTOP);
+	for (i = 0; i < ARRAY_SIZE(askers); i++) {
+		askers[i] = (struct asker) { .registry = registry, .locator = &locator, .r = 1 };
+		assert_int_equal(pthread_create(&askers[i].thread, NULL, ask, &askers[i]), 0);
+	}
+	usleep(200000);
+	assert_int_equal(provider_list(registry, &infos, &n, &e), 0);
+	assert_int_equal(n, 2);
+	free(infos);
+	provider_registry_forget(registry);
+	assert_int_equal(provider_key_new(registry, "b", &second, &other, &e), 0);
+	assert_int_equal(provider_set_default(registry, "b", &e), 0);
+	for (i = 0; i < ARRAY_SIZE(askers); i++)
+		assert_int_equal(askers[i].r, 1);
+
+	kill(tpm.pid, SIGCONT);
+	for (i = 0; i < ARRAY_SIZE(askers); i++) {
+		pthread_join(askers[i].thread, NULL);
+		assert_int_equal(askers[i].r, 0);
+		assert_true(secret_equal(&askers[i].kek, &kek));
+		secret_done(&askers[i].kek);
+	}
+	provider_registry_free(registry);
+	swtpm_done(&tpm);
+}
+
 static void json_shows_no_secret(void **state)
 {
 	static const char *const members[] = {
@@ -579,6 +643,7 @@ int main(void)
 		T(a_damaged_key_makes_no_keys),
 		T(a_full_disk_leaves_no_half_provider),
 		T(sealed_to_the_tpm),
+		T(a_hanging_tpm_stops_nothing_else),
 		T(json_shows_no_secret),
 	};
 
