@@ -148,12 +148,12 @@ fuzz: $(AGENT_BUILD)/fuzz/parsers
 $(AGENT_BUILD)/fuzz/agent/%.o: agent/%.c agent/agent.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -c -o $@ $<
+	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
 $(AGENT_BUILD)/fuzz/parsers.o: tests/fuzz/parsers.c agent/agent.mk
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -c -o $@ $<
+	$(Q)clang $(AGENT_CPPFLAGS) $(AGENT_BASE) $(AGENT_FUZZ) $(AGENT_PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
 
 $(AGENT_BUILD)/fuzz/parsers: $(AGENT_FUZZ_OBJ)
 	$(call say,LD)
@@ -173,4 +173,5 @@ $(AGENT_BUILD)/fuzz/header: tests/fuzz/header.c $(AGENT_LIB_SRC:%.c=$(AGENT_BUIL
 		$(AGENT_LDFLAGS) -o $@ $^ $(AGENT_PKG_LIBS)
 
 -include $(AGENT_LIB_OBJ:.o=.d) $(AGENT_SAN_OBJ:.o=.d) \
-	$(wildcard $(AGENT_BUILD)/agent/*/main.d) $(AGENT_TESTS:=.d)
+	$(wildcard $(AGENT_BUILD)/agent/*/main.d $(AGENT_BUILD)/fuzz/*.d $(AGENT_BUILD)/fuzz/agent/*/*.d) \
+	$(AGENT_TESTS:=.d)
