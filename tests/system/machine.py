@@ -35,6 +35,7 @@ class Machine:
                           "-display", "none", "-smp", str(cpus),
                           "-kernel", KERNEL, "-initrd", os.path.join(IMAGES, "root.cpio"),
                           "-append", "console=ttyS0 loglevel=5 audit=0 panic=-1 oops=panic "
+                                     "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 "
                                      "systemd.show_status=false net.ifnames=1"]
         if os.access("/dev/kvm", os.W_OK):
             self.arguments += ["-accel", "kvm", "-cpu", "host"]
