@@ -227,15 +227,22 @@ static json_t *check_json(const char *check, bool ok, const char *text)
 int op_provider_check(struct call *call, json_t **ret_result, struct error *e)
 {
 	const char *name = call_text(call, "name");
+	struct event_record record = EVENT_RECORD_NULL;
 	struct provider_info info;
 	struct error trouble = ERROR_NULL;
 	json_t *checks;
 	int r;
 
 	r = provider_show(call->host->providers, name, &info, e);
+	if (r == 0)
+		r = events_begin(call->host->events,
+				 &(struct event){ .user = call->user, .operation = call->op->name,
+						  .object = info.name },
+				 &record, e);
 	if (r < 0)
 		return r;
 	r = provider_check(call->host->providers, name, &trouble);
+	events_end(call->host->events, &record, &trouble);
 	checks = json_array();
 	json_array_append_new(checks, check_json("key", r == 0, r == 0 ?
 			      "a key was made and came back the same" : trouble.text));
@@ -306,6 +313,9 @@ static int restore(struct call *call, struct provider_restore_plan *ret, struct 
 	int r;
 
 	r = read_sealing(call, &sealing, e);
+	/* A dry run seals nothing: a backup can be tried where there is no TPM. */
+	if (r == 0 && call_flag(call, "dry_run") && sealing == SEALING_AUTO)
+		sealing = SEALING_NONE;
 	if (r == 0)
 		r = file_read_password(call->fds[1], "the password", &password, e);
 	if (r < 0)

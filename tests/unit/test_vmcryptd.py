@@ -323,6 +323,12 @@ def test_restore():
         files = [os.open(path("backup"), os.O_RDONLY), pipe_with(b"secret")]
         plan = client.good("provider.restore", files=files, dry_run=True, allow_unsealed=True)
         equal((plan["name"], plan["state"], plan["dry_run"]), ("p1", "same", True))
+        # A backup can be tried where there is no TPM, and where nobody asked for none.
+        files = [os.open(path("backup"), os.O_RDONLY), pipe_with(b"secret")]
+        client.good("provider.restore", files=files, dry_run=True)
+        check = client.good("provider.check", name="p1")
+        equal((check["ok"], [c["check"] for c in check["checks"]]), (True, ["key", "backup", "protection"]))
+        equal([event["operation"] for event in events()[-2:]], ["provider.check"] * 2)
         client.close()
 
 
@@ -524,8 +530,9 @@ def test_state_that_cannot_be_read():
         Client().good("status")
 
 
-run([test_starts_without_the_module, test_wrong_settings, test_second_agent_is_refused, test_framing,
-     test_slow_client_is_cut_off, test_too_many_clients, test_privilege, test_provider_and_disk, test_restore,
-     test_deleted_disk_frees_its_provider, test_lock_outlives_the_agent, test_damaged_headers_say_so,
-     test_events, test_follow, test_killed_while_creating, test_reload, test_waits_for_devices,
-     test_password_that_never_comes, test_no_secret_is_left, test_hardened, test_state_that_cannot_be_read])
+if __name__ == "__main__":
+    run([test_starts_without_the_module, test_wrong_settings, test_second_agent_is_refused, test_framing,
+         test_slow_client_is_cut_off, test_too_many_clients, test_privilege, test_provider_and_disk, test_restore,
+         test_deleted_disk_frees_its_provider, test_lock_outlives_the_agent, test_damaged_headers_say_so,
+         test_events, test_follow, test_killed_while_creating, test_reload, test_waits_for_devices,
+         test_password_that_never_comes, test_no_secret_is_left, test_hardened, test_state_that_cannot_be_read])
