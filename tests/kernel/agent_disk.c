@@ -411,6 +411,18 @@ static void test_busy(void **state)
 	assert_int_equal(run("dmsetup", "remove", "other"), 0);
 }
 
+static void wait_for_queued(const char *name)
+{
+	struct error e = ERROR_NULL;
+	struct dm_disk d = { .queued = 0 };
+
+	for (int i = 0; i < 200 && d.queued == 0; i++) {
+		usleep(50000);
+		expect_ok(dm_disk_get(name, &d, &e), &e);
+	}
+	assert_true(d.queued > 0);
+}
+
 static void test_lock_and_unlock(void **state)
 {
 	struct machine *m = *state;
@@ -439,13 +451,7 @@ static void test_lock_and_unlock(void **state)
 		block(data, 3);
 		_exit(pwrite(fd, data, BLOCK, 0) == BLOCK && fsync(fd) == 0 ? 0 : 1);
 	}
-	for (int i = 0; i < 200; i++) {
-		expect_ok(dm_disk_get("vm-1", &d, &e), &e);
-		if (d.queued > 0)
-			break;
-		usleep(50000);
-	}
-	assert_true(d.queued > 0);
+	wait_for_queued("vm-1");
 	expect_ok(dm_disk_suspend("vm-1", 0, &e), &e);
 	expect_ok(dm_disk_get("vm-1", &d, &e), &e);
 	assert_true(d.suspended);
@@ -456,6 +462,34 @@ static void test_lock_and_unlock(void **state)
 	assert_false(d.suspended);
 	assert_true(d.loaded);
 	expect_ok(dm_disk_remove("vm-1", DM_REMOVE_RETRY, &e), &e);
+}
+
+/* By force: what was held for want of the key fails, and the device goes. */
+static void test_force_while_locked(void **state)
+{
+	struct machine *m = *state;
+	const struct dm_disk_options o = { .key_loss = KEY_LOSS_QUEUE };
+	_cleanup_header_ struct disk_header *h = make_disk(m, 4096);
+	uint8_t data[BLOCK];
+	struct error e = ERROR_NULL;
+	struct dm_disk d;
+	pid_t writer;
+
+	expect_ok(dm_disk_create(h, "vm-1", &o, &e), &e);
+	expect_ok(nl_client_key_wipe(m->client, m->dek, true, &e), &e);
+	writer = fork();
+	if (writer == 0) {
+		int fd = open(MAPPED, O_WRONLY | O_CLOEXEC);
+
+		block(data, 3);
+		_exit(pwrite(fd, data, BLOCK, 0) == BLOCK && fsync(fd) == 0 ? 0 : 1);
+	}
+	wait_for_queued("vm-1");
+	expect_ok(dm_disk_remove("vm-1", DM_REMOVE_FORCE | DM_REMOVE_DEFERRED, &e), &e);
+	assert_int_equal(finish(writer), 1);
+	for (int i = 0; i < 100 && dm_disk_get("vm-1", &d, &e) != -ENXIO; i++)
+		usleep(50000);
+	assert_int_equal(dm_disk_get("vm-1", &d, &e), -ENXIO);
 }
 
 static void test_reload(void **state)
@@ -555,6 +589,7 @@ int main(void)
 		TEST(test_list),
 		TEST(test_busy),
 		TEST(test_lock_and_unlock),
+		TEST(test_force_while_locked),
 		TEST(test_reload),
 		TEST(test_request),
 		TEST(test_repair_on_a_device),

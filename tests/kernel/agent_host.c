@@ -104,7 +104,7 @@ static int agent_connect(void)
 
 static void agent_start(void)
 {
-	write_file(in_dir("conf"), "[Agent]\nBootWaitSec=1\n");
+	write_file(in_dir("conf"), "[Agent]\nBootWaitSec=1\nKeyDeadlineSec=5\n");
 	write_file(in_dir("disks"), disks);
 	agent = fork();
 	assert_true(agent >= 0);
@@ -503,6 +503,34 @@ static void test_unknown_provider(void **state)
 	json_decref(good("disk.detach", NAMED));
 }
 
+/* A disk that does not answer holds up its own key and nothing else. */
+static void test_device_that_hangs(void **state)
+{
+	_cleanup_free_ char *table = table_line();
+	_cleanup_free_ char *slow = NULL;
+	char *device = strstr(table, DEVICE);
+
+	(void)state;
+	assert_non_null(device);
+	*device = '\0';
+	assert_true(asprintf(&slow, "%s/dev/mapper/slow%s", table, device + strlen(DEVICE)) > 0);
+	*device = '/';
+	assert_int_equal(RUN("dmsetup", "create", "slow", "--table", "0 65536 linear " DEVICE " 0"), 0);
+	assert_int_equal(RUN("dmsetup", "suspend", "--noflush", "--nolockfs", "slow"), 0);
+	/* Rejected when the deadline of a key request is over, with the reason. */
+	assert_int_not_equal(RUN("dmsetup", "create", NAME, "--table", slow), 0);
+	json_decref(good("status", ""));
+	/* At once, now that this device is known to hang. */
+	assert_int_not_equal(RUN("dmsetup", "create", NAME, "--table", slow), 0);
+	assert_int_equal(RUN("dmsetup", "create", NAME, "--table", table), 0);
+	assert_int_equal(RUN("dmsetup", "remove", NAME), 0);
+	assert_int_equal(RUN("dmsetup", "resume", "slow"), 0);
+	usleep(500000);
+	assert_int_equal(RUN("dmsetup", "create", NAME, "--table", slow), 0);
+	assert_int_equal(RUN("dmsetup", "remove", NAME), 0);
+	assert_int_equal(RUN("dmsetup", "remove", "--retry", "slow"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +543,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_leftover_is_cleared, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed_while_attaching, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_provider, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_device_that_hangs, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);

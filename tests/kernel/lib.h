@@ -173,6 +173,7 @@ int dm_load(const char *name, const char *table, unsigned int flags);
 int dm_resume(const char *name);
 int dm_suspend(const char *name, unsigned int flags);
 int dm_remove(const char *name);
+int dm_rename(const char *name, const char *new_name);
 /* dm_new + dm_load + dm_resume; removes it again when one of them fails */
 int dm_make(const char *name, const char *table, unsigned int flags, unsigned int *minor);
 /* dm_load + dm_suspend + dm_resume */

@@ -134,6 +134,17 @@ int dm_load(const char *name, const char *table, unsigned int flags)
 	return r;
 }
 
+int dm_rename(const char *name, const char *new_name)
+{
+	struct dm_ioctl *io = dm_request(name, 0);
+	int r;
+
+	snprintf((char *)io + io->data_start, DM_NAME_LEN, "%s", new_name);
+	r = dm_do(DM_DEV_RENAME, io);
+	free(io);
+	return r;
+}
+
 int dm_make(const char *name, const char *table, unsigned int flags, unsigned int *minor)
 {
 	int r = dm_new(name, minor);

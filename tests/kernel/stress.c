@@ -248,6 +248,112 @@ TEST_F_TIMEOUT(stress, swap_on_the_device, 120)
 	vdisk_free(&v);
 }
 
+/* a file system that is in use while its key goes and comes */
+TEST_F_TIMEOUT(stress, file_system_while_the_key_goes, 60)
+{
+	static const char *const file = "/tmp/vt-mount/file";
+	char node[32];
+	const char *const mkfs[] = { "mkfs.ext4", "-q", "-F", node, NULL };
+	const char *const fsck[] = { "e2fsck", "-f", "-n", node, NULL };
+	uint8_t *p = buffer(4 * MIB), *q = buffer(4 * MIB);
+	struct vdisk v;
+	int fd;
+
+	ASSERT_EQ(0, vdisk_new(&v, &self->nl, "fs", 32 * MIB, 64, ""));
+	snprintf(node, sizeof(node), "/dev/dm-%u", v.minor);
+	ASSERT_EQ(0, run(mkfs));
+	mkdir("/tmp/vt-mount", 0700);
+	ASSERT_EQ(0, mount(node, "/tmp/vt-mount", "ext4", 0, NULL));
+	fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 8; i++) {
+		pid_t pid;
+
+		fill(p, 4 * MIB, i);
+		ASSERT_EQ(0, write_all(fd, p, 4 * MIB, 0));
+		ASSERT_EQ(0, key_wipe(&self->nl, v.dek.uuid, WIPE_FORCE));
+		pid = fork();
+		if (!pid)
+			_exit(fsync(fd) ? errno : 0);
+		/* it waits for the key, and comes to its end with it */
+		ASSERT_EQ(-ETIME, async_wait(pid, 100));
+		ASSERT_EQ(0, key_set(&self->nl, &v.dek));
+		ASSERT_EQ(0, async_wait(pid, 10000));
+	}
+	close(fd);
+	ASSERT_EQ(0, umount("/tmp/vt-mount"));
+	ASSERT_EQ(0, run(fsck));
+	ASSERT_EQ(0, mount(node, "/tmp/vt-mount", "ext4", 0, NULL));
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	ASSERT_EQ(0, read_all(fd, q, 4 * MIB, 0));
+	close(fd);
+	ASSERT_EQ(0, umount("/tmp/vt-mount"));
+	ASSERT_EQ(0, memcmp(p, q, 4 * MIB));
+	vdisk_free(&v);
+}
+
+struct hand {
+	pthread_t thread;
+	const struct vdisk *v;
+	int what, result;
+	unsigned int rounds;
+};
+
+/* one of several that do the same things to one key at the same time */
+static void *hand(void *arg)
+{
+	struct hand *h = arg;
+	uint8_t *p = buffer(64 * KIB);
+	struct nl nl;
+
+	h->result = nl_open(&nl);
+	while (!stop && !h->result) {
+		int r = 0;
+
+		if (h->what == 0)
+			r = key_set(&nl, &h->v->dek);
+		else if (h->what == 1)
+			r = key_wipe(&nl, h->v->dek.uuid, WIPE_FORCE);
+		else if (h->what == 2)
+			r = key_state(&nl, h->v->dek.uuid);
+		else
+			r = write_all(h->v->fd, p, 64 * KIB, 0);
+		/* EIO: its disk fails without the key */
+		h->result = r >= 0 || r == -EIO || r == -EBUSY ? 0 : r;
+		h->rounds++;
+	}
+	nl_close(&nl);
+	free(p);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(stress, many_hands_on_one_key, 60)
+{
+	struct hand h[8];
+	struct vdisk v;
+	struct status s;
+
+	stop = false;
+	ASSERT_EQ(0, vdisk_new(&v, &self->nl, "hands", MIB, 64, "1 key_loss:error"));
+	for (int i = 0; i < 8; i++) {
+		h[i] = (struct hand){ .v = &v, .what = i % 4 };
+		ASSERT_EQ(0, pthread_create(&h[i].thread, NULL, hand, &h[i]));
+	}
+	sleep_ms(3000);
+	stop = true;
+	for (int i = 0; i < 8; i++) {
+		pthread_join(h[i].thread, NULL);
+		EXPECT_EQ(0, h[i].result);
+		EXPECT_LT(5, h[i].rounds);
+	}
+	ASSERT_EQ(0, key_set(&self->nl, &v.dek));
+	ASSERT_EQ(0, write_all(v.fd, buffer(4096), 4096, 0));
+	ASSERT_EQ(0, dm_counters(v.name, &s));
+	EXPECT_EQ(0, s.inflight);
+	EXPECT_EQ(0, s.queued);
+	vdisk_free(&v);
+}
+
 /* a processor goes and comes under load: what it had in its stacks goes back */
 TEST_F_TIMEOUT(stress, processor_goes_and_comes, 60)
 {

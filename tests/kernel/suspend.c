@@ -328,6 +328,43 @@ TEST_F(suspend, disk_get_several_targets)
 	ASSERT_EQ(4, key_targets(&self->nl, self->v.dek.uuid));
 }
 
+/* a disk goes by the name that it has now */
+TEST_F(suspend, renamed)
+{
+	static struct answer a;
+	struct nl events;
+
+	ASSERT_EQ(0, nl_open(&events));
+	ASSERT_EQ(0, nl_join(&events, events.events));
+	ASSERT_EQ(0, dm_rename("vt-suspend", "vt-other"));
+	EXPECT_EQ(0, disk_get(&self->nl, "vt-other", &a));
+	EXPECT_EQ(-ENOENT, disk_get(&self->nl, "vt-suspend", &a));
+	EXPECT_EQ(0, key_wipe(&self->nl, self->v.dek.uuid, WIPE_FORCE));
+	EXPECT_EQ(0, nl_expect(&events, CMD_DISK_CHANGED, self->v.dek.uuid, KEY_LOCKED, 2000, &a));
+	EXPECT_STREQ("vt-other", (const char *)a.attr[A_NAME].data);
+	EXPECT_EQ(0, dm_rename("vt-other", "vt-suspend"));
+	EXPECT_EQ(0, key_set(&self->nl, &self->v.dek));
+	nl_close(&events);
+}
+
+/* device-mapper allows 127 bytes, and so must everything that tells a name */
+TEST_F(suspend, longest_name)
+{
+	static struct answer a;
+	char name[NAME_LEN_MAX + 1] = DM_TEST_PREFIX;
+	char table[512];
+	unsigned int minor;
+
+	memset(name + strlen(name), 'x', NAME_LEN_MAX - strlen(name));
+	vdisk_line(&self->v, table, sizeof(table));
+	ASSERT_EQ(0, dm_make(name, table, 0, &minor));
+	EXPECT_EQ(0, disk_get(&self->nl, name, &a));
+	ASSERT_NE(NULL, a.attr[A_NAME].data);
+	EXPECT_STREQ(name, (const char *)a.attr[A_NAME].data);
+	EXPECT_EQ(minor, get_u32(&a, A_MINOR));
+	EXPECT_EQ(0, dm_remove(name));
+}
+
 TEST_F(suspend, disk_events)
 {
 	static struct answer a;
