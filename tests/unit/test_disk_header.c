@@ -336,6 +336,46 @@ static void test_rewrap(void **state)
 	header_free(h);
 }
 
+/* Through two JSON libraries and back. */
+static void test_names(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const names[] = {
+		"v", "with space", "quote \" backslash \\ slash /", "\xc3\xbc \xe6\xbc\xa2 \xf0\x9f\x94\x92",
+		"{\"type\":\"vmcrypt\"}", "\x7f",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct header_params p = fixture_params(f);
+		struct disk_header *h;
+
+		p.vm = p.disk = names[i];
+		p.force = true;
+		fixture_create(f, &p);
+		h = fixture_open(f, NULL, 0);
+		assert_string_equal(h->token.vm, names[i]);
+		assert_string_equal(h->token.disk, names[i]);
+		header_free(h);
+	}
+}
+
+static void test_huge_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct header_params p = fixture_params(f);
+	const off_t size = (off_t) 15 << 40;		/* more than 2^32 sectors */
+	struct disk_header *h;
+	struct error e = ERROR_NULL;
+	uint64_t data;
+
+	assert_int_equal(truncate(f->disk, size), 0);
+	fixture_create(f, &p);
+	h = fixture_open(f, NULL, 0);
+	assert_int_equal(header_data_size(h, &data, &e), 0);
+	assert_true(data == (uint64_t) size - 16 * MIB);
+	header_free(h);
+}
+
 static void test_change_needs_unlocked(void **state)
 {
 	struct fixture *f = *state;
@@ -507,6 +547,8 @@ int main(void)
 		TEST(test_truncated),
 		TEST(test_no_key),
 		TEST(test_rewrap),
+		TEST(test_names),
+		TEST(test_huge_disk),
 		TEST(test_change_needs_unlocked),
 		TEST(test_wrong_dek),
 		TEST(test_stale),
