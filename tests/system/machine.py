@@ -15,7 +15,7 @@ CACHE = os.environ.get("VMCRYPT_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "vmcrypt")
 IMAGES = os.path.join(CACHE, "machines")
 KERNEL = os.path.join(CACHE, "kernel-6.1/vmlinuz")
-BOOT_TIMEOUT = 240
+BOOT_TIMEOUT = 300
 
 
 class Failure(Exception):
@@ -32,9 +32,9 @@ class Machine:
         self.name = name
         self.folder = folder
         self.arguments = ["-M", "q35", "-m", str(memory), "-nodefaults", "-no-user-config",
-                          "-display", "none", "-smp", str(cpus),
+                          "-display", "none", "-no-reboot", "-smp", str(cpus),
                           "-kernel", KERNEL, "-initrd", os.path.join(IMAGES, "root.cpio"),
-                          "-append", "console=ttyS0 loglevel=5 audit=0 panic=-1 oops=panic "
+                          "-append", "console=ttyS0 loglevel=5 audit=0 panic=-1 oops=panic no_timer_check "
                                      "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 "
                                      "systemd.show_status=false net.ifnames=1"]
         if os.access("/dev/kvm", os.W_OK):
@@ -55,6 +55,8 @@ class Machine:
         self.boots += 1
         console = self.path(f"console-{self.boots}.log")
         shell = self.path("shell")
+        if os.path.exists(shell):
+            os.unlink(shell)
         arguments = self.arguments + [
             "-chardev", f"file,id=console,path={console}", "-serial", "chardev:console",
             "-chardev", f"socket,id=shell,path={shell},server=on,wait=off", "-serial", "chardev:shell"]
@@ -71,9 +73,6 @@ class Machine:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise Failure(f"{self.name}: QEMU did not start: {self.last_words()}") from error
                 time.sleep(0.1)
-        self.wait_ready()
-
-    def wait_ready(self):
         self.pending = b""
         self.read_line(BOOT_TIMEOUT, "READY")
 
@@ -128,9 +127,13 @@ class Machine:
         self.run("(sleep 1; systemctl poweroff) >/dev/null 2>&1 &")
         self.wait_off()
 
-    def reboot(self):
+    def reboot(self, between=lambda: None):
+        """QEMU ends where the machine would start anew, and is started again:
+        all its devices begin from nothing. `between` runs meanwhile."""
         self.run("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
-        self.wait_ready()
+        self.wait_off()
+        between()
+        self.start()
 
     def kill(self):
         """Ends what is left of it, whatever its state."""
@@ -161,6 +164,7 @@ class Tpm:
         self.process = None
 
     def start(self):
+        self.kill()
         self.process = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={os.path.join(self.folder, 'state')}",
              "--ctrl", f"type=unixio,path={os.path.join(self.folder, 'ctrl')}",
