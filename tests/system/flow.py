@@ -203,7 +203,7 @@ class Flow:
 
     def reboot_host(self):
         self.report.step("Machine 1 reboots; the agent attaches the disk by itself")
-        self.host.reboot()
+        self.host.reboot(between=self.tpm.start)
         self.mount_share()
         self.report.check(self.host.run("systemctl is-active vmcryptd").strip() == "active",
                           "the agent is ready after the reboot")
