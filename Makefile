@@ -6,6 +6,8 @@
 # make check      style, sparse, analyzers, interface description
 # make kernel-tests, make system-test
 # make test       all of these
+# make bench      instructions per I/O beside dm-crypt, fails where a target is missed
+# make bench-real the same in real time: throughput and latency, takes long
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
 
@@ -19,7 +21,7 @@ AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
 .PHONY: all agent unit modules module setup check kernel-tests system-test test demo \
-	install clean print-cflags
+	bench bench-real install clean print-cflags
 
 all: agent module
 
@@ -52,6 +54,12 @@ kernel-tests:
 
 system-test: agent
 	@scripts/system-test
+
+bench:
+	@scripts/bench
+
+bench-real:
+	@scripts/bench-real
 
 demo:
 	scripts/setup.sh
