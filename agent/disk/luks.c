@@ -9,6 +9,7 @@
 #include <libcryptsetup.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
 #include "common/json.h"
 #include "disk/library.h"
 #include "disk/luks.h"
@@ -345,6 +346,7 @@ static int check_copy_size(const struct header_image *i, const char *path, struc
 static int mend(struct header_image *i, const char *path, struct luks_view *v, struct error *e)
 {
 	_cleanup_context_ struct crypt_device *cd = NULL;
+	uint8_t uuid[UUID_SIZE];
 	const char *said;
 	int r = load_image(i, &cd);
 
@@ -356,6 +358,10 @@ static int mend(struct header_image *i, const char *path, struct luks_view *v, s
 				  "restore a backup of it (cryptsetup luksHeaderRestore)", path,
 				  said[0] ? said : strerror(-r));
 	snprintf(v->uuid, sizeof(v->uuid), "%s", crypt_get_uuid(cd));
+	/* It becomes part of a mapped device's UUID, and nothing authenticates it. */
+	if (uuid_parse_text(crypt_get_uuid(cd), uuid) < 0)
+		return error_fail(e, EBADMSG, "The header of %s is damaged: its LUKS UUID is none",
+				  path);
 	return check_copy_size(i, path, cd, e);
 }
 

@@ -11,6 +11,7 @@
 
 #define BINARY		4096
 #define TEXT_SIZE	(COPY_SIZE - BINARY)
+#define UUID_AT		168
 #define CSUM_AT		448
 #define CSUM_SIZE	64
 
@@ -215,6 +216,23 @@ static void test_edits(void **state)
 	assert_int_equal(try_open(f, &e), 0);
 }
 
+/* The LUKS UUID is authenticated by nothing, so at least it has to be one. */
+static void test_uuid(void **state)
+{
+	struct fixture *f = *state;
+	struct header_params p = fixture_params(f);
+	char good[TEXT_SIZE];
+	struct error e;
+
+	fixture_create(f, &p);
+	read_text(f, good);
+	for (int i = 0; i < 2; i++)
+		fixture_write(f->disk, "../../..", 8, i * COPY_SIZE + UUID_AT);
+	write_text(f, good, strlen(good));
+	assert_int_equal(try_open(f, &e), -EBADMSG);
+	assert_non_null(strstr(e.text, "UUID"));
+}
+
 /* A second token, a copy of the first; and one of somebody else's, which is none of ours. */
 static void test_two_tokens(void **state)
 {
@@ -274,6 +292,7 @@ int main(void)
 		TEST(test_segment_bytes),
 		TEST(test_digest_bytes),
 		TEST(test_edits),
+		TEST(test_uuid),
 		TEST(test_two_tokens),
 		TEST(test_not_json),
 	};
