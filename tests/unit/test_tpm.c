@@ -186,6 +186,79 @@ static void json_both_ways(void **state)
 	assert_int_equal(tpm_sealed_from_json(json, "t", &again, &e), -EBADMSG);
 }
 
+/* A command of tpm2-tools on a TPM; the last word is NULL. */
+static void tool(const struct swtpm *at, const char *const words[])
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		setenv("TPM2TOOLS_TCTI", at->tcti, 1);
+		execvp(words[0], (char *const *) words);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("%s failed", words[0]);
+}
+
+/* What an administrator or another system put at the root key's handle. */
+static void put_at_handle(const struct swtpm *at, const char *algorithm, const char *attributes)
+{
+	const char *context = unit_path(at->dir, "context");
+	const char *const make[] = { "tpm2_createprimary", "-Q", "-C", "o", "-G", algorithm, "-g", "sha256",
+				     "-a", attributes, "-c", context, NULL };
+	const char *const keep[] = { "tpm2_evictcontrol", "-Q", "-C", "o", "-c", context, "0x81000001", NULL };
+	const char *const flush[] = { "tpm2_flushcontext", "-t", NULL };
+
+	tool(at, make);
+	tool(at, keep);
+	tool(at, flush);
+}
+
+static void takes_a_root_key_that_is_there(void **state)
+{
+	_cleanup_secret_ struct secret in = SECRET_NULL, out = SECRET_NULL;
+	struct swtpm other = { .pid = 0 };
+	struct tpm_sealed sealed;
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	swtpm_new(&other);
+	put_at_handle(&other, "rsa2048:aes128cfb",
+		      "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt");
+	assert_int_equal(secret_random(32, &in), 0);
+	if (tpm_seal(other.tcti, &in, &sealed, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_int_equal(tpm_unseal(other.tcti, &sealed, &out, &e), 0);
+	assert_true(secret_equal(&in, &out));
+	swtpm_done(&other);
+}
+
+static void refuses_what_is_no_root_key(void **state)
+{
+	static const char *const password[] = { "tpm2_changeauth", "-Q", "-c", "owner", "word", NULL };
+	_cleanup_secret_ struct secret in = SECRET_NULL;
+	struct swtpm other = { .pid = 0 };
+	struct tpm_sealed sealed;
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	assert_int_equal(secret_random(32, &in), 0);
+	swtpm_new(&other);
+	put_at_handle(&other, "rsa2048", "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign|decrypt");
+	assert_int_equal(tpm_seal(other.tcti, &in, &sealed, &e), -EINVAL);
+	unit_speaks(&e, "no storage key");
+	swtpm_done(&other);
+
+	swtpm_new(&other);
+	tool(&other, password);
+	assert_int_equal(tpm_seal(other.tcti, &in, &sealed, &e), -EACCES);
+	unit_speaks(&e, "owner password");
+	swtpm_done(&other);
+}
+
 /* A tap between us and the TPM: passes all bytes on, and keeps them. */
 struct tap {
 	int listener[2];
@@ -320,6 +393,8 @@ int main(void)
 		cmocka_unit_test(another_tpm_is_told),
 		cmocka_unit_test(no_altered_object_opens),
 		cmocka_unit_test(json_both_ways),
+		cmocka_unit_test(takes_a_root_key_that_is_there),
+		cmocka_unit_test(refuses_what_is_no_root_key),
 		cmocka_unit_test(the_bus_never_shows_the_secret),
 	};
 
