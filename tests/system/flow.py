@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 
+from extra import Extra
 from machine import IMAGES, TOP, Failure, Machine, Tpm
 from report import Report
 
@@ -53,6 +54,7 @@ class Flow:
         self.capture = self.path("network.pcap")
         self.host = self.make_host()
         self.guest = None
+        self.dek_bytes = b""
 
     @staticmethod
     def path(name):
@@ -278,6 +280,9 @@ def main():
         flow.boot_guest(" again")
         flow.find_marker()
         flow.proofs()
+        if not args.demo:
+            Extra(flow).run(NAME, DISK, MAPPED)
+            report.check(not holds(flow.raw, flow.dek_bytes), "the raw disk image does not hold the DEK")
         flow.finish()
     except Failure as failure:
         report.check(False, "the flow goes on to its end", failure)
