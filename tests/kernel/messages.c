@@ -124,6 +124,12 @@ TEST_F(messages, missing)
 	}
 }
 
+static bool is_integer(int type)
+{
+	return type != A_NAME && (size_of[type] == 4 || size_of[type] == 8);
+}
+
+/* EINVAL; ERANGE where it is binary or text, as the kernel's own policies answer */
 TEST_F(messages, wrong_length)
 {
 	static struct answer a;
@@ -144,7 +150,8 @@ TEST_F(messages, wrong_length)
 				if (type == A_NAME && sizes[k] >= good && sizes[k] < 300)
 					continue;
 				at = compose(&self->nl, &m, c, 0, type, sizes[k]);
-				EXPECT_EQ(-EINVAL, nl_call(&self->nl, &m, &a))
+				nl_call(&self->nl, &m, &a);
+				EXPECT_TRUE(a.error == -EINVAL || (a.error == -ERANGE && !is_integer(type)))
 					TH_LOG("%s, attribute %d of %zu bytes: %s", c->name, type, sizes[k], a.text);
 				EXPECT_EQ(at, a.offset)
 					TH_LOG("%s, attribute %d of %zu bytes: %s", c->name, type, sizes[k], a.text);
@@ -307,7 +314,8 @@ TEST_F(messages, key_bits)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
 		key_set_message(&self->nl, &m, uuid, pairs[i].bits, 1, key, key, pairs[i].size);
-		EXPECT_EQ(-EINVAL, nl_call(&self->nl, &m, &a))
+		nl_call(&self->nl, &m, &a);
+		EXPECT_TRUE(a.error == -EINVAL || a.error == -ERANGE)
 			TH_LOG("%u bits, %zu bytes: %s", pairs[i].bits, pairs[i].size, a.text);
 		EXPECT_NE(0, strlen(a.text));
 	}

@@ -208,14 +208,14 @@ TEST_F_TIMEOUT(stress, dumps_while_disks_come_and_go, 60)
 /* more memory than a cgroup may have: its pages go out through the device and come back */
 TEST_F_TIMEOUT(stress, swap_on_the_device, 120)
 {
-	const size_t used = 48 * MIB;
+	const size_t used = 20 * MIB;
 	char node[32], limit[32];
 	const char *const mkswap[] = { "mkswap", "-f", node, NULL };
 	struct status s;
 	struct vdisk v;
 	uint8_t *p, page[4096];
 
-	ASSERT_EQ(0, nullb_new(&v.below, "swap", 96 * MIB, "memory_backed=1 irqmode=2 completion_nsec=20000"));
+	ASSERT_EQ(0, nullb_new(&v.below, "swap", 48 * MIB, "memory_backed=1 irqmode=2 completion_nsec=20000"));
 	ASSERT_EQ(0, vdisk_over(&v, &self->nl, "swap", 64, ""));
 	snprintf(node, sizeof(node), "/dev/dm-%u", v.minor);
 	ASSERT_EQ(0, run(mkswap));
@@ -225,7 +225,7 @@ TEST_F_TIMEOUT(stress, swap_on_the_device, 120)
 	}
 	ASSERT_EQ(0, file_write("/sys/fs/cgroup/cgroup.subtree_control", "+memory"));
 	mkdir("/sys/fs/cgroup/vt-swap", 0755);
-	snprintf(limit, sizeof(limit), "%llu", 16 * MIB);
+	snprintf(limit, sizeof(limit), "%llu", 10 * MIB);
 	ASSERT_EQ(0, file_write("/sys/fs/cgroup/vt-swap/memory.max", limit));
 	ASSERT_EQ(0, file_write("/sys/fs/cgroup/vt-swap/cgroup.procs", "0"));
 	p = mmap(NULL, used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
