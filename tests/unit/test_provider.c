@@ -1,99 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "swtpm.h"
+#include "provider_fixture.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <sys/resource.h>
-
-#include "common/fileio.h"
-#include "crypto/wrap.h"
-#include "provider/provider.h"
-#include "vmcrypt.h"
-
-#define NO_TPM "swtpm:path=/nonexistent/socket"
-
-/* Each test has a folder of its own; most need no TPM. */
-static char dir[64];
-static char state_dir[80];
-static int used;
-static struct error e;
-
-static int in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what, size_t what_size,
-		  struct error *ret_e)
-{
-	(void) userdata;
-	(void) provider;
-	if (used < 0)
-		return error_fail(ret_e, used, "Cannot read the list of disks");
-	snprintf(ret_what, what_size, "disk /dev/vdb of VM web1");
-	return used;
-}
-
-static struct provider_registry *open_with(const char *tcti)
-{
-	const struct provider_settings settings = {
-		.dir = state_dir, .tcti = tcti, .in_use = in_use,
-	};
-	struct provider_registry *registry = NULL;
-
-	e = ERROR_NULL;
-	if (provider_registry_open(&settings, &registry, &e) < 0)
-		assert_null(registry);
-	return registry;
-}
-
-static struct provider_registry *must_open(const char *tcti)
-{
-	struct provider_registry *registry = open_with(tcti);
-
-	if (!registry)
-		fail_msg("%s", e.text);
-	return registry;
-}
-
-static void make(struct provider_registry *registry, const char *name, struct provider_info *ret)
-{
-	e = ERROR_NULL;
-	if (provider_create_native(registry, name, SEALING_NONE, ret, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static int back_up(struct provider_registry *registry, const char *name, const char *file)
-{
-	_cleanup_secret_ struct secret password = unit_password("pass word");
-	_cleanup_close_ int fd = open(unit_path(dir, file), O_RDWR | O_CREAT | O_EXCL, 0600);
-
-	assert_true(fd >= 0);
-	e = ERROR_NULL;
-	return provider_backup(registry, name, &password, fd, &e);
-}
-
-static int restore(struct provider_registry *registry, const char *file, const char *word,
-		   enum provider_sealing sealing, bool dry_run, struct provider_restore_plan *ret)
-{
-	_cleanup_secret_ struct secret password = unit_password(word);
-	_cleanup_close_ int fd = open(unit_path(dir, file), O_RDONLY);
-
-	assert_true(fd >= 0);
-	e = ERROR_NULL;
-	return provider_restore(registry, fd, &password, sealing, dry_run, ret, &e);
-}
-
-static int setup(void **state)
-{
-	(void) state;
-	used = 0;
-	unit_make_dir(dir);
-	snprintf(state_dir, sizeof(state_dir), "%s/providers", dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	unit_remove_dir(dir);
-	return 0;
-}
 
 static void starts_empty(void **state)
 {
@@ -363,15 +271,6 @@ static void in_use_is_not_deleted(void **state)
 	provider_registry_free(registry);
 }
 
-static const char *only_file(const struct provider_info *info)
-{
-	char id[UUID_TEXT_SIZE], name[64];
-
-	uuid_format(info->id, id);
-	snprintf(name, sizeof(name), "%s.json", id);
-	return unit_path(state_dir, name);
-}
-
 static void files_are_private(void **state)
 {
 	struct provider_registry *registry = must_open(NO_TPM);
@@ -479,118 +378,6 @@ static void a_full_disk_leaves_no_half_provider(void **state)
 	provider_registry_free(registry);
 }
 
-static void sealed_to_the_tpm(void **state)
-{
-	_cleanup_secret_ struct secret kek = SECRET_NULL, again = SECRET_NULL;
-	struct swtpm first = { .pid = 0 }, second = { .pid = 0 };
-	struct provider_registry *registry;
-	struct provider_restore_plan plan;
-	_cleanup_free_ char *text = NULL;
-	struct provider_info info;
-	struct key_locator locator;
-
-	(void) state;
-	swtpm_new(&first);
-	registry = must_open(first.tcti);
-	if (provider_create_native(registry, "a", SEALING_AUTO, &info, &e) < 0)
-		fail_msg("%s", e.text);
-	assert_int_equal(info.sealing, SEALING_TPM);
-	assert_int_equal(file_read_bounded(only_file(&info), 16384, &text, NULL, &e), 0);
-	assert_null(strstr(text, "\"kdk\""));
-	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), 0);
-	assert_int_equal(provider_check(registry, "a", &e), 0);
-
-	/* Cached: keys can be had while the TPM is away, until it is forgotten. */
-	swtpm_off(&first);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
-	assert_true(secret_equal(&kek, &again));
-	secret_done(&again);
-	assert_int_equal(provider_check(registry, "a", &e), -ENOKEY);
-	provider_registry_forget(registry);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), -ENOKEY);
-	assert_int_equal(e.status, EXIT_NO_KEY);
-	unit_speaks(&e, "No TPM 2.0 answers");
-	provider_registry_free(registry);
-
-	/* Another machine: told clearly, and the backup brings the keys back. */
-	swtpm_new(&second);
-	registry = must_open(second.tcti);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), -ENOKEY);
-	unit_speaks(&e, "replaced or cleared");
-	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_TPM, false, &plan), 0);
-	assert_true(plan.exists);
-	assert_int_equal(plan.sealing, SEALING_TPM);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
-	assert_true(secret_equal(&kek, &again));
-	provider_registry_free(registry);
-	swtpm_done(&first);
-	swtpm_done(&second);
-}
-
-struct asker {
-	pthread_t thread;
-	struct provider_registry *registry;
-	const struct key_locator *locator;
-	struct secret kek;
-	int r;
-};
-
-static void *ask(void *arg)
-{
-	struct asker *asker = arg;
-
-	asker->r = provider_key_get(asker->registry, asker->locator, &asker->kek, NULL);
-	return NULL;
-}
-
-/* Disks that come up together; then the same while the TPM hangs. */
-static void a_hanging_tpm_stops_nothing_else(void **state)
-{
-	_cleanup_secret_ struct secret kek = SECRET_NULL, other = SECRET_NULL;
-	struct swtpm tpm = { .pid = 0 };
-	struct provider_registry *registry;
-	struct key_locator locator, second;
-	struct provider_info *infos;
-	struct asker askers[8];
-	size_t n, i;
-
-	(void) state;
-	swtpm_new(&tpm);
-	registry = must_open(tpm.tcti);
-	assert_int_equal(provider_create_native(registry, "a", SEALING_TPM, NULL, &e), 0);
-	make(registry, "b", NULL);
-	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
-	assert_int_equal(back_up(registry, "b", "b.p12"), 0);
-	assert_int_equal(provider_key_new(registry, "a", &locator, &kek, &e), 0);
-
-	provider_registry_forget(registry);
-	kill(tpm.pid, SIGSTOP);
-	for (i = 0; i < ARRAY_SIZE(askers); i++) {
-		askers[i] = (struct asker) { .registry = registry, .locator = &locator, .r = 1 };
-		assert_int_equal(pthread_create(&askers[i].thread, NULL, ask, &askers[i]), 0);
-	}
-	usleep(200000);
-	assert_int_equal(provider_list(registry, &infos, &n, &e), 0);
-	assert_int_equal(n, 2);
-	free(infos);
-	provider_registry_forget(registry);
-	assert_int_equal(provider_key_new(registry, "b", &second, &other, &e), 0);
-	assert_int_equal(provider_set_default(registry, "b", &e), 0);
-	for (i = 0; i < ARRAY_SIZE(askers); i++)
-		assert_int_equal(askers[i].r, 1);
-
-	kill(tpm.pid, SIGCONT);
-	for (i = 0; i < ARRAY_SIZE(askers); i++) {
-		pthread_join(askers[i].thread, NULL);
-		assert_int_equal(askers[i].r, 0);
-		assert_true(secret_equal(&askers[i].kek, &kek));
-		secret_done(&askers[i].kek);
-	}
-	provider_registry_free(registry);
-	swtpm_done(&tpm);
-}
-
 static void json_shows_no_secret(void **state)
 {
 	static const char *const members[] = {
@@ -617,14 +404,6 @@ static void json_shows_no_secret(void **state)
 	provider_registry_free(registry);
 }
 
-static int group_setup(void **state)
-{
-	setenv("TSS2_LOG", "all+NONE", 1);
-	return unit_setup(state);
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -642,8 +421,6 @@ int main(void)
 		T(damaged_files_stop_the_start),
 		T(a_damaged_key_makes_no_keys),
 		T(a_full_disk_leaves_no_half_provider),
-		T(sealed_to_the_tpm),
-		T(a_hanging_tpm_stops_nothing_else),
 		T(json_shows_no_secret),
 	};
 
