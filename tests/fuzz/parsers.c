@@ -10,6 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cli/command.h"
+#include "cli/show.h"
+#include "cli/wire.h"
 #include "common/cleanup.h"
 #include "common/conf.h"
 #include "common/encode.h"
@@ -137,11 +140,28 @@ static void fuzz_conf(const char *text, size_t size)
 	free(file);
 }
 
+/* What vmcryptctl makes of an agent's line: parsed, and shown by every command. */
+static void fuzz_answer(const char *text, size_t size)
+{
+	_cleanup_message_ struct wire_message m = { .body = NULL };
+	_cleanup_fclose_ FILE *null = fopen("/dev/null", "we");
+	struct error e = ERROR_NULL;
+	size_t i;
+
+	if (spoken(wire_parse(text, size, 1, &m, &e), &e) < 0)
+		return;
+	if (!null || (m.type == WIRE_FAILED && (wire_status(&m) < 1 || wire_status(&m) > 4)))
+		abort();
+	for (i = 0; i < cli_n_commands; i++)
+		cli_commands[i].show(null, m.body);
+	show_event(null, m.body);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(const char *text, size_t size) = {
 		fuzz_json, fuzz_wrap, fuzz_token, fuzz_backup, fuzz_text, fuzz_request, fuzz_disktab,
-		fuzz_conf,
+		fuzz_conf, fuzz_answer,
 	};
 
 	if (size == 0 || secret_init() < 0)
