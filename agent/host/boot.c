@@ -20,7 +20,7 @@
 
 #define USEC_PER_SEC	1000000ULL
 #define POLL_S		2	/* where no udev tells of devices */
-#define RETRY_S		60	/* what failed for want of a key */
+#define RETRY_MAX_S	600	/* what fails again and again: each try is two events */
 #define ATTACH_S	60	/* deadline of one attach */
 
 enum line_state { LINE_WAITING, LINE_ATTACHING, LINE_ATTACHED, LINE_FAILED };
@@ -34,6 +34,8 @@ static const char *const state_names[] = { "waiting", "attaching", "attached", "
  * @again: its device came anew after the attach that failed had begun: it may
  *	have been not whole then. Tried with the next poll and not at once, for
  *	udev tells of our own writing, too: a repair that fails would go round.
+ * @delay_s: between a failure and the next try; doubles with each
+ * @retry_usec: when that is (CLOCK_MONOTONIC)
  */
 struct boot_line {
 	const struct disktab_line *tab;
@@ -41,6 +43,8 @@ struct boot_line {
 	bool bad;
 	bool no_key;
 	bool again;
+	unsigned int delay_s;
+	uint64_t retry_usec;
 	char error[ERROR_TEXT_SIZE];
 };
 
@@ -64,7 +68,6 @@ struct boot {
 	sd_event_source *retry_source;
 	sd_event_source *wait_timer;
 	sd_event_source *poll_timer;
-	uint64_t last_retry;
 };
 
 /* One attach in a worker, with its own copy of the line. */
@@ -118,11 +121,23 @@ static void set_state(struct boot *boot, struct boot_line *line, enum line_state
 	pthread_mutex_unlock(&boot->lock);
 }
 
+static uint64_t now_usec(const struct boot *boot)
+{
+	uint64_t now = 0;
+
+	(void)sd_event_now(boot->host->event, CLOCK_MONOTONIC, &now);
+	return now;
+}
+
 static void fail(struct boot *boot, struct boot_line *line, const struct error *e)
 {
 	bool news = strcmp(line->error, e->text) != 0;
 
 	line->no_key = e->status == EXIT_NO_KEY;
+	line->delay_s = line->delay_s * 2 < RETRY_MAX_S ? line->delay_s * 2 : RETRY_MAX_S;
+	if (line->delay_s < POLL_S)
+		line->delay_s = POLL_S;
+	line->retry_usec = now_usec(boot) + line->delay_s * USEC_PER_SEC;
 	set_state(boot, line, LINE_FAILED, e->text);
 	if (news)
 		log_print(line->tab->nofail ? LOG_NOTICE : LOG_ERR, "%s line %u: %s",
@@ -194,6 +209,7 @@ static void ended(struct boot_attach *a, const struct error *e)
 	if (error_is_set(e)) {
 		fail(boot, line, e);
 	} else {
+		line->delay_s = 0;
 		set_state(boot, line, LINE_ATTACHED, NULL);
 		log_info("%s is attached as %s", a->path, a->name);
 	}
@@ -305,7 +321,7 @@ void boot_retry(struct boot *boot)
 	check_settled(boot);
 }
 
-void boot_device_came(struct boot *boot, dev_t device)
+void boot_device_came(struct boot *boot, dev_t device, bool added)
 {
 	struct boot_line *line;
 	struct stat st;
@@ -321,6 +337,10 @@ void boot_device_came(struct boot *boot, dev_t device)
 			try_line(boot, line);
 		else
 			line->again = true;
+		if (added) {
+			line->delay_s = 0;
+			line->retry_usec = 0;
+		}
 	}
 }
 
@@ -367,22 +387,25 @@ static int on_waited(sd_event_source *source, uint64_t usec, void *userdata)
 	return 0;
 }
 
-/* Lines whose device came without a word from udev, and, rarely, keys. */
+/* Failed for a reason that may have passed, and long enough ago. */
+static bool is_due(const struct boot_line *line, uint64_t now)
+{
+	struct stat st;
+
+	return line->state == LINE_FAILED && !line->bad && (line->again || line->no_key) &&
+	       now >= line->retry_usec && stat(line->tab->path, &st) == 0;
+}
+
+/* Lines whose device came without a word from udev, and those that are due. */
 static int on_poll(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct boot *boot = userdata;
 	struct boot_line *line;
-	bool keys = usec - boot->last_retry >= RETRY_S * USEC_PER_SEC;
-	struct stat st;
 	size_t i;
 
-	if (keys)
-		boot->last_retry = usec;
 	for (i = 0; i < boot->tab.n_lines; i++) {
 		line = &boot->lines[i];
-		if (line->state == LINE_WAITING || (line->state == LINE_FAILED && line->again) ||
-		    (keys && line->state == LINE_FAILED && line->no_key && !line->bad &&
-		     stat(line->tab->path, &st) == 0))
+		if (line->state == LINE_WAITING || is_due(line, usec))
 			try_line(boot, line);
 	}
 	check_settled(boot);

@@ -26,8 +26,8 @@ void boot_free(struct boot *boot);
 /* Read the list again; lines that are attached stay so. */
 int boot_reload(struct boot *boot, struct error *e);
 
-/* A block device came: try the line that names it. In the main loop. */
-void boot_device_came(struct boot *boot, dev_t device);
+/* A block device was added, or has changed: try the line that names it. In the main loop. */
+void boot_device_came(struct boot *boot, dev_t device, bool added);
 
 /* Try all that waits or has failed: the kernel module came. In the main loop. */
 void boot_retry(struct boot *boot);

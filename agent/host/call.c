@@ -192,6 +192,8 @@ static void release(struct work *work)
 	json_decref(call->args);
 	json_decref(call->result);
 	call->client->calls--;
+	if (call->client->has < PRIVILEGE_CHANGE)
+		call->client->server->others_calls--;
 	client_unref(call->client);
 	free(call);
 }
@@ -222,6 +224,8 @@ static int submit(struct client *client, struct call *call, struct error *e)
 	int r;
 
 	client->calls++;
+	if (client->has < PRIVILEGE_CHANGE)
+		client->server->others_calls++;
 	client_ref(client);
 	r = workers_submit(call->host->operations, &call->work);
 	if (r == 0)
@@ -242,6 +246,10 @@ int call_start(struct client *client, struct request *request, bool last, struct
 		r = check_files(client, request->op, last, e);
 	if (r < 0)
 		return r;
+	if (client->has < PRIVILEGE_CHANGE &&
+	    client->server->others_calls * 2 >= client->server->host->conf.workers + 1)
+		return error_fail(e, EAGAIN, "%s is not begun: too many requests of users other than root are under way; try again",
+				  request->op->name);
 	if (client->calls >= SERVER_CALLS_MAX)
 		return error_fail(e, EAGAIN, "%s is not begun: %d requests of this client are under way",
 				  request->op->name, SERVER_CALLS_MAX);

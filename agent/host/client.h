@@ -88,6 +88,8 @@ TAILQ_HEAD(client_list, client);
  * @lock: protects what struct client says, and @drained
  * @drained: signalled when a client's output has shrunk or it is gone
  * @wake_fd: wakes the main loop to send
+ * @others_calls: requests under way of those who may not change anything: they
+ *	get half of the workers, so that slow readers cannot keep root out
  */
 struct server {
 	struct host *host;
@@ -102,6 +104,7 @@ struct server {
 	pthread_cond_t drained;
 	struct client_list clients;
 	unsigned int n_clients;
+	unsigned int others_calls;
 };
 
 /* Take over a connected descriptor. */

@@ -40,9 +40,9 @@ void loop_module_came(struct host *host)
 	notify_status(host, "");
 }
 
-void loop_device_came(struct host *host, dev_t device)
+void loop_device_came(struct host *host, dev_t device, bool added)
 {
-	boot_device_came(host->boot, device);
+	boot_device_came(host->boot, device, added);
 }
 
 static void reload(struct host *host)

@@ -20,6 +20,6 @@ int loop_run(struct host *host, struct error *e);
 
 /* key_requests_new()'s module_came, udev_watch_new()'s came. */
 void loop_module_came(struct host *host);
-void loop_device_came(struct host *host, dev_t device);
+void loop_device_came(struct host *host, dev_t device, bool added);
 
 #endif /* HOST_LOOP_H */

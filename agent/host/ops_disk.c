@@ -93,9 +93,14 @@ int op_disk_detach(struct call *call, json_t **ret_result, struct error *e)
 	if (call_flag(call, "force"))
 		flags |= DM_REMOVE_FORCE | DM_REMOVE_DEFERRED;
 	r = dm_disk_get(name, &disk, e);
-	if (r < 0)
+	/* One that was detached by force while it was open has no target of ours any
+	 * more; dm_disk_remove() knows it by its UUID, and leaves others' alone. */
+	if (r < 0 && r != -ENOTBLK)
 		return error_prefix(e, "Cannot detach %s", name);
-	uuid_format(disk.dek, dek);
+	dek[0] = '\0';
+	if (r == 0)
+		uuid_format(disk.dek, dek);
+	*e = ERROR_NULL;
 	r = ops_disk_begin(call, name, dek, &record, e);
 	if (r == 0)
 		r = dm_disk_remove(name, flags, e);

@@ -11,7 +11,7 @@
 
 struct udev_watch {
 	struct host *host;
-	void (*came)(struct host *host, dev_t device);
+	void (*came)(struct host *host, dev_t device, bool added);
 	struct udev *udev;
 	struct udev_monitor *monitor;
 	sd_event_source *source;
@@ -31,7 +31,7 @@ static int on_udev(sd_event_source *source, int fd, uint32_t revents, void *user
 		return 0;
 	action = udev_device_get_action(device);
 	if (action && strcmp(action, "remove") != 0)
-		watch->came(watch->host, udev_device_get_devnum(device));
+		watch->came(watch->host, udev_device_get_devnum(device), !strcmp(action, "add"));
 	udev_device_unref(device);
 	return 0;
 }
@@ -55,7 +55,7 @@ static int start(struct udev_watch *watch)
 			       udev_monitor_get_fd(watch->monitor), EPOLLIN, on_udev, watch);
 }
 
-int udev_watch_new(struct host *host, void (*came)(struct host *host, dev_t device),
+int udev_watch_new(struct host *host, void (*came)(struct host *host, dev_t device, bool added),
 		   struct udev_watch **ret, struct error *e)
 {
 	struct udev_watch *watch = calloc(1, sizeof(*watch));

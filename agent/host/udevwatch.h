@@ -10,11 +10,11 @@ struct udev_watch;
 
 /**
  * udev_watch_new() - listen to udev for block devices
- * @came: called in the main loop when one came or changed
+ * @came: called in the main loop when one came (@added) or changed
  *
  * Where no udev runs nothing comes; the agent also looks from time to time.
  */
-int udev_watch_new(struct host *host, void (*came)(struct host *host, dev_t device),
+int udev_watch_new(struct host *host, void (*came)(struct host *host, dev_t device, bool added),
 		   struct udev_watch **ret, struct error *e);
 void udev_watch_free(struct udev_watch *watch);
 
