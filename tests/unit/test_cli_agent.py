@@ -25,6 +25,7 @@ PASSWORD = "correct horse battery staple"
 DEK_LABEL = b"vmcrypt-dek-id-v1:aes-xts-plain64:"
 SEEN = set()
 LOOPS = []
+AGENTS = []
 
 with open(os.path.join(TOP, "agent/cli/schema.json"), encoding="utf-8") as schema_file:
     SCHEMA = json.load(schema_file)
@@ -50,6 +51,7 @@ class Agent:
         write(f"{name}/conf", "[Agent]\nBootWaitSec=1\n[TPM]\nTcti=device:/nonexistent\n")
         write(f"{name}/disks", disks)
         self.name = name
+        AGENTS.append(self)
         self.start()
 
     def start(self):
@@ -352,7 +354,8 @@ try:
          disks, table, exported_keys, without_the_module, locks_last, every_operation_is_recorded, follow,
          restored_on_another_host, strangers_are_refused, secrets_stay_secret, every_definition_was_used])
 finally:
-    if one and one.process.poll() is None:
-        one.process.kill()
+    for agent in AGENTS:
+        if agent.process.poll() is None:
+            agent.process.kill()
     for loop_device in LOOPS:
         subprocess.run(["losetup", "--detach", loop_device], check=False)
