@@ -114,13 +114,15 @@ TEST_F(shapes, pieces_inside_a_sector)
 /* memory that begins anywhere the device's DMA alignment allows */
 TEST_F(shapes, memory_alignment)
 {
+	static const size_t shifts[] = { 4, 8, 16, 64, 132, 512, 1024, 1536, 2048, 3072, 3584, 4096 };
 	uint8_t *p = buffer(16 * KIB), *q = buffer(16 * KIB);
 	uint64_t mask = 511;
 
 	if (queue_limit(self->v.minor, "dma_alignment", &mask))
 		mask = 511;
 	fill(p, 16 * KIB, 4);
-	for (size_t shift = 512; shift < 4096; shift += 512) {
+	for (size_t i = 0; i < ARRAY_SIZE(shifts); i++) {
+		const size_t shift = shifts[i];
 		ssize_t n = pwrite(self->v.fd, p + shift, 8 * KIB, 0);
 
 		if (shift & mask) {
