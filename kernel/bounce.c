@@ -57,7 +57,7 @@ struct used {
 	struct page *chunks[CHUNKS_KEPT];
 };
 
-static DEFINE_PER_CPU(struct used, used_memory);
+static struct used __percpu *used_memory;
 static struct shrinker *used_shrinker;
 static int used_cpuhp_state;
 
@@ -103,7 +103,7 @@ static unsigned int take_used(struct vmcrypt_bounce *bounce, unsigned int bytes)
 	unsigned int len;
 
 	local_irq_save(flags);
-	used = this_cpu_ptr(&used_memory);
+	used = this_cpu_ptr(used_memory);
 	raw_spin_lock(&used->lock);
 	while (bytes) {
 		if (unlikely(is_full(bounce))) {
@@ -264,7 +264,7 @@ static unsigned int keep_all(struct bio_vec *vec, unsigned int nr,
 	unsigned long flags;
 
 	local_irq_save(flags);
-	used = this_cpu_ptr(&used_memory);
+	used = this_cpu_ptr(used_memory);
 	raw_spin_lock(&used->lock);
 	for (i = 0; i < nr; i++) {
 		struct page *page = vec[i].bv_page;
@@ -335,7 +335,7 @@ static unsigned long drain(struct used *used, unsigned long max)
 
 static int cpu_dead(unsigned int cpu)
 {
-	drain(per_cpu_ptr(&used_memory, cpu), ULONG_MAX);
+	drain(per_cpu_ptr(used_memory, cpu), ULONG_MAX);
 	return 0;
 }
 
@@ -345,7 +345,7 @@ static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_contr
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct used *used = per_cpu_ptr(&used_memory, cpu);
+		struct used *used = per_cpu_ptr(used_memory, cpu);
 
 		/* An estimate is asked for: read without the lock. */
 		pages += READ_ONCE(used->nr_pages);
@@ -360,7 +360,7 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		freed += drain(per_cpu_ptr(&used_memory, cpu), sc->nr_to_scan - freed);
+		freed += drain(per_cpu_ptr(used_memory, cpu), sc->nr_to_scan - freed);
 		if (freed >= sc->nr_to_scan)
 			break;
 	}
@@ -398,20 +398,29 @@ int vmcrypt_bounce_init(void)
 {
 	int cpu, r;
 
+	used_memory = alloc_percpu(struct used);
+	if (!used_memory)
+		return -ENOMEM;
 	for_each_possible_cpu(cpu)
-		raw_spin_lock_init(&per_cpu_ptr(&used_memory, cpu)->lock);
+		raw_spin_lock_init(&per_cpu_ptr(used_memory, cpu)->lock);
 
 	r = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "dm/vmcrypt:dead", NULL, cpu_dead);
 	if (r < 0)
-		return r;
+		goto err_memory;
 	used_cpuhp_state = r;
 
 	used_shrinker = vmcrypt_shrinker_register(shrink_count, shrink_scan, "dm-vmcrypt");
 	if (!used_shrinker) {
-		cpuhp_remove_state_nocalls(used_cpuhp_state);
-		return -ENOMEM;
+		r = -ENOMEM;
+		goto err_cpuhp;
 	}
 	return 0;
+
+err_cpuhp:
+	cpuhp_remove_state_nocalls(used_cpuhp_state);
+err_memory:
+	free_percpu(used_memory);
+	return r;
 }
 
 /**
@@ -426,5 +435,6 @@ void vmcrypt_bounce_exit(void)
 	vmcrypt_shrinker_unregister(used_shrinker);
 	cpuhp_remove_state_nocalls(used_cpuhp_state);
 	for_each_possible_cpu(cpu)
-		drain(per_cpu_ptr(&used_memory, cpu), ULONG_MAX);
+		drain(per_cpu_ptr(used_memory, cpu), ULONG_MAX);
+	free_percpu(used_memory);
 }

@@ -21,13 +21,28 @@ static char *cipher_driver = "xts(aes)";
 module_param(cipher_driver, charp, 0444);
 MODULE_PARM_DESC(cipher_driver, "crypto API name of the cipher (default xts(aes): the fastest driver of it)");
 
-/* Holds the driver's module, so that loading a key never reads a file. */
+/* The most that is done between two looks whether somebody else should run. */
+#define STEP_BYTES_MAX	(64 * 1024)
+
+/*
+ * The driver that has passed the self-test. Held, so that loading a key never
+ * reads a file, and that every key gets this one: bios have room for its request.
+ */
 static struct crypto_skcipher *held_tfm;
+
+static struct crypto_skcipher *find_driver(void)
+{
+	return crypto_alloc_skcipher(cipher_driver, 0, 0);
+}
+
+static const char *driver_name(void)
+{
+	return crypto_tfm_alg_driver_name(crypto_skcipher_tfm(held_tfm));
+}
 
 /**
  * vmcrypt_cipher_alloc() - make a key schedule
- * @driver: crypto API name of the driver, NULL for the module's choice
- * @raw: the key, data key first; NULL for none yet
+ * @raw: the key, data key first
  * @size: bytes in @raw
  *
  * CRYPTO_ALG_ASYNC is not masked out: on x86 up to 6.15 the fast drivers carry
@@ -37,46 +52,36 @@ static struct crypto_skcipher *held_tfm;
  * The tfm is the one copy of the key in the kernel. crypto_free_skcipher()
  * erases it.
  *
- * Return: the tfm, or an ERR_PTR: -EINVAL for a weak key (equal halves).
+ * Return: the tfm, or an ERR_PTR: -EINVAL for a weak key (equal halves),
+ * -ENOMEM, -EIO for whatever else the driver did not like.
  */
-struct crypto_skcipher *vmcrypt_cipher_alloc(const char *driver, const u8 *raw,
-					     unsigned int size)
+struct crypto_skcipher *vmcrypt_cipher_alloc(const u8 *raw, unsigned int size)
 {
 	struct crypto_skcipher *tfm;
 	int r;
 
-	tfm = crypto_alloc_skcipher(driver ? driver : cipher_driver, 0, 0);
-	if (IS_ERR(tfm) || !raw)
-		return tfm;
+	tfm = crypto_alloc_skcipher(driver_name(), 0, 0);
+	if (IS_ERR(tfm))
+		return PTR_ERR(tfm) == -ENOMEM ? tfm : ERR_PTR(-EIO);
 
 	/* Without the flag equal halves are refused in FIPS mode only. */
 	crypto_skcipher_set_flags(tfm, CRYPTO_TFM_REQ_FORBID_WEAK_KEYS);
 	r = crypto_skcipher_setkey(tfm, raw, size);
 	if (r) {
 		crypto_free_skcipher(tfm);
-		return ERR_PTR(r);
+		return ERR_PTR(r == -EINVAL || r == -ENOMEM ? r : -EIO);
 	}
 	return tfm;
 }
 
 /**
  * vmcrypt_crypt_size() - memory that a pass takes
- * @tfm: what it will run on; every tfm of the same driver needs the same
  *
  * Return: bytes of struct vmcrypt_crypt and the driver's context behind it.
  */
-unsigned int vmcrypt_crypt_size(struct crypto_skcipher *tfm)
+unsigned int vmcrypt_crypt_size(void)
 {
-	return sizeof(struct vmcrypt_crypt) + crypto_skcipher_reqsize(tfm);
-}
-
-/**
- * vmcrypt_cipher_driver() - the driver behind a tfm
- * @tfm: the tfm
- */
-const char *vmcrypt_cipher_driver(struct crypto_skcipher *tfm)
-{
-	return crypto_tfm_alg_driver_name(crypto_skcipher_tfm(tfm));
+	return sizeof(struct vmcrypt_crypt) + crypto_skcipher_reqsize(held_tfm);
 }
 
 static void crypt_complete(vmcrypt_completion_arg *arg, int error)
@@ -108,10 +113,6 @@ void vmcrypt_crypt_begin(struct vmcrypt_crypt *crypt, struct crypto_skcipher *tf
 	crypt->done = done;
 	crypt->error = 0;
 	atomic_set(&crypt->met, 0);
-
-	sg_init_table(crypt->in, 1);
-	if (crypt->dst)
-		sg_init_table(&crypt->out, 1);
 
 	skcipher_request_set_tfm(req, tfm);
 	skcipher_request_set_callback(req, CRYPTO_TFM_REQ_MAY_BACKLOG, crypt_complete, crypt);
@@ -157,6 +158,24 @@ static int step_result(struct vmcrypt_crypt *crypt, int r)
 	return r == -EINPROGRESS || r == -EBUSY ? await_step(crypt) : r;
 }
 
+/*
+ * The one entry of a scatterlist. The offset stays inside the page: a driver's
+ * fast path may ask for that.
+ */
+static void set_single(struct scatterlist *sg, struct page *page, unsigned int offset,
+		       unsigned int bytes)
+{
+	sg->page_link = SG_END;
+	sg_set_page(sg, page + (offset >> PAGE_SHIFT), bytes, offset & ~PAGE_MASK);
+}
+
+static void move_single(struct scatterlist *sg, unsigned int bytes)
+{
+	sg->offset += bytes;
+	if (sg->offset >= PAGE_SIZE)
+		set_single(sg, sg_page(sg), sg->offset, bytes);
+}
+
 /* Whole sectors that lie in one segment on each side. */
 static int crypt_run_of_sectors(struct vmcrypt_crypt *crypt, const struct bio_vec *in,
 				const struct bio_vec *out, unsigned int bytes)
@@ -164,10 +183,9 @@ static int crypt_run_of_sectors(struct vmcrypt_crypt *crypt, const struct bio_ve
 	unsigned int left;
 	int r;
 
-	sg_set_page(crypt->in, in->bv_page, crypt->sector_size, in->bv_offset);
-	sg_mark_end(crypt->in);	/* a gathered sector has left several entries */
+	set_single(crypt->in, in->bv_page, in->bv_offset, crypt->sector_size);
 	if (crypt->dst)
-		sg_set_page(&crypt->out, out->bv_page, crypt->sector_size, out->bv_offset);
+		set_single(&crypt->out, out->bv_page, out->bv_offset, crypt->sector_size);
 
 	for (left = bytes; left; left -= crypt->sector_size) {
 		r = crypt_sector(crypt);
@@ -175,8 +193,9 @@ static int crypt_run_of_sectors(struct vmcrypt_crypt *crypt, const struct bio_ve
 			advance(crypt, bytes - left + crypt->sector_size);
 			return step_result(crypt, r);
 		}
-		crypt->in->offset += crypt->sector_size;
-		crypt->out.offset += crypt->sector_size;
+		move_single(crypt->in, crypt->sector_size);
+		if (crypt->dst)
+			move_single(&crypt->out, crypt->sector_size);
 	}
 	advance(crypt, bytes);
 	return 0;
@@ -212,7 +231,7 @@ static int crypt_gathered_sector(struct vmcrypt_crypt *crypt)
 	if (crypt->dst) {
 		struct bio_vec out = mp_bvec_iter_bvec(crypt->dst, crypt->dst_iter);
 
-		sg_set_page(&crypt->out, out.bv_page, crypt->sector_size, out.bv_offset);
+		set_single(&crypt->out, out.bv_page, out.bv_offset, crypt->sector_size);
 	}
 	r = crypt_sector(crypt);
 	advance(crypt, crypt->sector_size);
@@ -224,7 +243,7 @@ static int crypt_step(struct vmcrypt_crypt *crypt)
 {
 	struct bio_vec in = mp_bvec_iter_bvec(crypt->src, crypt->src_iter);
 	struct bio_vec out = {};
-	unsigned int bytes = in.bv_len;
+	unsigned int bytes = min_t(unsigned int, in.bv_len, STEP_BYTES_MAX);
 
 	if (crypt->dst) {
 		/* A segment of the destination always ends with a sector. */
@@ -280,7 +299,7 @@ int vmcrypt_cipher_init(void)
 	struct crypto_skcipher *tfm;
 	int r;
 
-	tfm = vmcrypt_cipher_alloc(NULL, NULL, 0);
+	tfm = find_driver();
 	if (IS_ERR(tfm)) {
 		pr_err("the cipher %s cannot be had (%ld): is its driver's module there?\n",
 		       cipher_driver, PTR_ERR(tfm));
@@ -288,18 +307,18 @@ int vmcrypt_cipher_init(void)
 	}
 	crypto_free_skcipher(tfm);
 
-	held_tfm = vmcrypt_cipher_alloc(NULL, NULL, 0);
+	held_tfm = find_driver();
 	if (IS_ERR(held_tfm))
 		return PTR_ERR(held_tfm);
 
 	r = vmcrypt_selftest();
 	if (r) {
 		pr_err("self-test of %s failed (%d): the module is not loaded\n",
-		       vmcrypt_cipher_driver(held_tfm), r);
+		       driver_name(), r);
 		crypto_free_skcipher(held_tfm);
 		return r;
 	}
-	pr_info("cipher driver %s, self-test passed\n", vmcrypt_cipher_driver(held_tfm));
+	pr_info("cipher driver %s, self-test passed\n", driver_name());
 	return 0;
 }
 

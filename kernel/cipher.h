@@ -62,11 +62,9 @@ struct vmcrypt_crypt {
 	struct skcipher_request req;	/* must be last */
 };
 
-struct crypto_skcipher *vmcrypt_cipher_alloc(const char *driver, const u8 *raw,
-					     unsigned int size);
-const char *vmcrypt_cipher_driver(struct crypto_skcipher *tfm);
+struct crypto_skcipher *vmcrypt_cipher_alloc(const u8 *raw, unsigned int size);
 
-unsigned int vmcrypt_crypt_size(struct crypto_skcipher *tfm);
+unsigned int vmcrypt_crypt_size(void);
 void vmcrypt_crypt_begin(struct vmcrypt_crypt *crypt, struct crypto_skcipher *tfm,
 			 vmcrypt_crypt_done_fn *done);
 int vmcrypt_crypt_run(struct vmcrypt_crypt *crypt);

@@ -27,20 +27,18 @@
 #include "target.h"
 #include "write.h"
 
-/* Computes and never blocks, so that it can serve targets on top of each other. */
-static struct workqueue_struct *crypt_wq;
-/* Takes up what was held, and may wait for memory. */
-static struct workqueue_struct *held_wq;
+/* Decrypts and never blocks, so one can serve targets on top of each other. */
+static struct workqueue_struct *decrypt_wq;
 
 /**
  * vmcrypt_io_queue() - go on in a worker
  * @io: ours
- * @func: what to do there; it computes and does not block
+ * @func: what to do there; with a read it does not block
  */
 void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func)
 {
 	INIT_WORK(&io->work, func);
-	queue_work(crypt_wq, &io->work);
+	queue_work(io->stage == IO_DECRYPT ? decrypt_wq : io->vt->wq, &io->work);
 }
 
 /**
@@ -77,7 +75,7 @@ bool vmcrypt_io_hold(struct vmcrypt_io *io)
 	bool push_back, usable;
 
 	spin_lock_irqsave(&vt->hold_lock, flags);
-	push_back = vt->push_back;
+	push_back = dm_noflush_suspending(vt->ti);
 	usable = vmcrypt_key_usable(vt->key);
 	if (!push_back && !usable) {
 		bio_list_add(&vt->held, io->bio);
@@ -107,6 +105,19 @@ blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io)
 	return BLK_STS_OK;
 }
 
+/* A driver's errors are all one to us: ours, such as -ENOKEY, have a meaning. */
+static int run_crypt(struct vmcrypt_io *io)
+{
+	int r = vmcrypt_crypt_run(&io->crypt);
+
+	if (likely(!r) || r == -EINPROGRESS)
+		return r;
+	pr_err_ratelimited("%s: the cipher failed (%d) at sector %llu of the target, DEK %pUb\n",
+			   dm_table_device_name(io->vt->ti->table), r,
+			   (unsigned long long)io->iter.bi_sector, &io->vt->table.dek);
+	return -EIO;
+}
+
 /* An asynchronous step has ended: go on where it stopped. */
 static void continue_work(struct work_struct *work)
 {
@@ -114,7 +125,7 @@ static void continue_work(struct work_struct *work)
 	int r;
 
 	io->crypt.may_resched = true;
-	r = vmcrypt_crypt_run(&io->crypt);
+	r = run_crypt(io);
 	if (r == -EINPROGRESS)
 		return;
 	vmcrypt_key_leave(io->vt->key);
@@ -137,7 +148,7 @@ static void step_ended(struct vmcrypt_crypt *crypt)
  * @may_resched: the caller may sleep
  *
  * Return: 0; -EINPROGRESS: the bio, and the place inside the key, belong to
- * continue_work() from here on; or the cipher's error.
+ * continue_work() from here on; or -EIO, which has been logged.
  */
 int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_resched)
 {
@@ -156,19 +167,7 @@ int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_
 	crypt->encrypt = !!dst;
 	crypt->may_resched = may_resched;
 	vmcrypt_crypt_begin(crypt, vt->key->tfm, step_ended);
-	return vmcrypt_crypt_run(crypt);
-}
-
-/**
- * vmcrypt_io_log_cipher_error() - say that the cipher failed
- * @io: the bio
- * @error: what the cipher answered
- */
-void vmcrypt_io_log_cipher_error(const struct vmcrypt_io *io, int error)
-{
-	pr_err_ratelimited("%s: the cipher failed (%d) at sector %llu of the target, DEK %pUb\n",
-			   dm_table_device_name(io->vt->ti->table), error,
-			   (unsigned long long)io->iter.bi_sector, &io->vt->table.dek);
+	return run_crypt(io);
 }
 
 /* What was held, and what goes down. */
@@ -334,7 +333,7 @@ int vmcrypt_io_end(struct vmcrypt_target *vt, struct bio *bio, blk_status_t *err
  */
 void vmcrypt_io_release_held(struct vmcrypt_target *vt)
 {
-	queue_work(held_wq, &vt->release);
+	queue_work(vt->wq, &vt->release);
 }
 
 /**
@@ -346,24 +345,10 @@ void vmcrypt_io_push_back(struct vmcrypt_target *vt)
 	struct bio_list held;
 	struct bio *bio;
 
-	spin_lock_irq(&vt->hold_lock);
-	vt->push_back = true;
-	spin_unlock_irq(&vt->hold_lock);
-
+	/* device-mapper's own mark is up, so nothing is added after this. */
 	take_held(vt, &held);
 	while ((bio = bio_list_pop(&held)))
 		requeue(io_of(vt, bio));
-}
-
-/**
- * vmcrypt_io_hold_again() - the suspend is over
- * @vt: the target
- */
-void vmcrypt_io_hold_again(struct vmcrypt_target *vt)
-{
-	spin_lock_irq(&vt->hold_lock);
-	vt->push_back = false;
-	spin_unlock_irq(&vt->hold_lock);
 }
 
 /**
@@ -374,7 +359,7 @@ void vmcrypt_io_hold_again(struct vmcrypt_target *vt)
  */
 unsigned int vmcrypt_io_size(const struct vmcrypt_target *vt)
 {
-	return ALIGN(offsetof(struct vmcrypt_io, crypt) + vt->key->crypt_size,
+	return ALIGN(offsetof(struct vmcrypt_io, crypt) + vmcrypt_crypt_size(),
 		     ARCH_KMALLOC_MINALIGN);
 }
 
@@ -392,6 +377,10 @@ int vmcrypt_io_target_init(struct vmcrypt_target *vt)
 	vt->stats = alloc_percpu(struct vmcrypt_stats);
 	if (!vt->stats)
 		return -ENOMEM;
+	vt->wq = alloc_workqueue("vmcrypt/%s", WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
+				 dm_table_device_name(vt->ti->table));
+	if (!vt->wq)
+		return -ENOMEM;
 	return vmcrypt_reserve_init(&vt->reserve);
 }
 
@@ -403,7 +392,8 @@ void vmcrypt_io_target_exit(struct vmcrypt_target *vt)
 {
 	if (!vt->stats)
 		return;
-	cancel_work_sync(&vt->release);
+	if (vt->wq)
+		destroy_workqueue(vt->wq);
 	WARN_ON_ONCE(!bio_list_empty(&vt->held));
 	vmcrypt_reserve_exit(&vt->reserve);
 	free_percpu(vt->stats);
@@ -416,15 +406,8 @@ void vmcrypt_io_target_exit(struct vmcrypt_target *vt)
  */
 int vmcrypt_io_init(void)
 {
-	crypt_wq = alloc_workqueue("vmcrypt", WQ_MEM_RECLAIM | WQ_CPU_INTENSIVE, 0);
-	if (!crypt_wq)
-		return -ENOMEM;
-	held_wq = alloc_workqueue("vmcrypt-held", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!held_wq) {
-		destroy_workqueue(crypt_wq);
-		return -ENOMEM;
-	}
-	return 0;
+	decrypt_wq = alloc_workqueue("vmcrypt", WQ_MEM_RECLAIM | WQ_CPU_INTENSIVE, 0);
+	return decrypt_wq ? 0 : -ENOMEM;
 }
 
 /**
@@ -432,6 +415,5 @@ int vmcrypt_io_init(void)
  */
 void vmcrypt_io_exit(void)
 {
-	destroy_workqueue(held_wq);
-	destroy_workqueue(crypt_wq);
+	destroy_workqueue(decrypt_wq);
 }

@@ -58,7 +58,6 @@ int vmcrypt_io_end(struct vmcrypt_target *vt, struct bio *bio, blk_status_t *err
 
 void vmcrypt_io_release_held(struct vmcrypt_target *vt);
 void vmcrypt_io_push_back(struct vmcrypt_target *vt);
-void vmcrypt_io_hold_again(struct vmcrypt_target *vt);
 
 int vmcrypt_io_init(void);
 void vmcrypt_io_exit(void);
@@ -72,6 +71,5 @@ int vmcrypt_io_map_without_key(struct vmcrypt_io *io);
 bool vmcrypt_io_hold(struct vmcrypt_io *io);
 blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io);
 int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_resched);
-void vmcrypt_io_log_cipher_error(const struct vmcrypt_io *io, int error);
 
 #endif /* _VMCRYPT_IO_H */

@@ -11,6 +11,7 @@
 #include <linux/err.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 
@@ -18,21 +19,21 @@
 #include "dek.h"
 #include "io.h"
 #include "messages.h"
-#include "stats.h"
 #include "target.h"
 #include "trace.h"
 
 /* How long KEY_SET waits for a wipe of the same key that is under way. */
-#define WIPE_PATIENCE	HZ
+#define WIPE_PATIENCE	(HZ / 2)
 
 static unsigned int preload_ttl_s = 60;
 module_param(preload_ttl_s, uint, 0644);
 MODULE_PARM_DESC(preload_ttl_s, "seconds that a key without a target is kept");
 
-static DEFINE_MUTEX(keys_lock);
-static LIST_HEAD(keys);			/* vmcrypt_key.node, by serial */
-static LIST_HEAD(all_targets);		/* vmcrypt_target.all, by serial */
+DEFINE_MUTEX(vmcrypt_keys_lock);
+LIST_HEAD(vmcrypt_keys);
+LIST_HEAD(vmcrypt_targets);
 static u32 last_serial;
+static bool closed;			/* the module is going */
 static unsigned int generation = 1;	/* of all that a dump shows */
 
 static DECLARE_WAIT_QUEUE_HEAD(destroyed_wait);
@@ -55,41 +56,70 @@ static const u8 may_follow[] = {
 	[VMCRYPT_KEY_LOCKED]	= BIT(VMCRYPT_KEY_LOADED) | BIT(VMCRYPT_KEY_ABSENT),
 };
 
-/* Must hold keys_lock. */
+/**
+ * vmcrypt_lock_keys() - take the lock of all keys and their targets
+ *
+ * Memory that is asked for under it must not wait for I/O: reclaim may be
+ * writing to the very disk that is held until its key is set here, or that is
+ * suspended until its resume has gone by here.
+ *
+ * Return: for vmcrypt_unlock_keys().
+ */
+unsigned int vmcrypt_lock_keys(void)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	mutex_lock(&vmcrypt_keys_lock);
+	return noio;
+}
+
+/**
+ * vmcrypt_unlock_keys() - release the lock
+ * @noio: what vmcrypt_lock_keys() returned
+ */
+void vmcrypt_unlock_keys(unsigned int noio)
+{
+	mutex_unlock(&vmcrypt_keys_lock);
+	memalloc_noio_restore(noio);
+}
+
+/* Must hold vmcrypt_keys_lock. */
 static void changed(void)
 {
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	WRITE_ONCE(generation, generation + 1 ? generation + 1 : 1);
 }
 
-/* Must hold keys_lock. */
+/* Must hold vmcrypt_keys_lock. */
 static u32 next_serial(void)
 {
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	return ++last_serial;
 }
 
-/*
- * The name as it is now; the last known one when the device is being removed.
- * Must hold keys_lock.
+/**
+ * vmcrypt_target_name() - a mapped device's name as it is now
+ * @vt: must hold the keys' lock
+ *
+ * Return: the last known one when the device is being removed.
  */
-static const char *target_name(struct vmcrypt_target *vt)
+const char *vmcrypt_target_name(struct vmcrypt_target *vt)
 {
 	struct mapped_device *md = dm_table_get_md(vt->ti->table);
 	char name[DM_NAME_LEN];
 
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	if (!dm_copy_name_and_uuid(md, name, NULL))
 		strscpy(vt->name, name, sizeof(vt->name));
 	return vt->name;
 }
 
-/* The one place where a key's state changes. Must hold keys_lock. */
+/* The one place where a key's state changes. Must hold vmcrypt_keys_lock. */
 static void set_state(struct vmcrypt_key *key, enum vmcrypt_key_state state)
 {
 	struct vmcrypt_target *vt;
 
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	if (WARN_ON_ONCE(!(may_follow[key->state] & BIT(state))))
 		return;
 
@@ -102,16 +132,19 @@ static void set_state(struct vmcrypt_key *key, enum vmcrypt_key_state state)
 	vmcrypt_notify_key_changed(&key->dek, state);
 	list_for_each_entry(vt, &key->targets, of_key)
 		if (vt->live)
-			vmcrypt_notify_disk_changed(target_name(vt), &key->dek, state);
+			vmcrypt_notify_disk_changed(vmcrypt_target_name(vt), &key->dek, state);
 }
 
-/* Must hold keys_lock. */
-static struct vmcrypt_key *find(const uuid_t *dek)
+/**
+ * vmcrypt_key_lookup() - find a key
+ * @dek: its name; must hold the keys' lock
+ */
+struct vmcrypt_key *vmcrypt_key_lookup(const uuid_t *dek)
 {
 	struct vmcrypt_key *key;
 
-	lockdep_assert_held(&keys_lock);
-	list_for_each_entry(key, &keys, node)
+	lockdep_assert_held(&vmcrypt_keys_lock);
+	list_for_each_entry(key, &vmcrypt_keys, node)
 		if (uuid_equal(&key->dek, dek))
 			return key;
 	return NULL;
@@ -125,10 +158,10 @@ static void users_gone(struct percpu_ref *users)
 	queue_work(keys_wq, &key->destroy);
 }
 
-/* Must hold keys_lock, the state is loaded. */
+/* Must hold vmcrypt_keys_lock, the state is loaded. */
 static void begin_wipe(struct vmcrypt_key *key)
 {
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	set_state(key, VMCRYPT_KEY_WIPING);
 	percpu_ref_kill(&key->users);
 }
@@ -152,9 +185,14 @@ static void destroy_work(struct work_struct *work)
 {
 	struct vmcrypt_key *key = container_of(work, struct vmcrypt_key, destroy);
 	bool unused;
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
-	/* The key dies here: nobody is inside the cipher, nobody gets in any more. */
+	noio = vmcrypt_lock_keys();
+	/*
+	 * The key dies here: nobody is inside the cipher, nobody gets in any more.
+	 * cryptd may hold on to its tfm until its thread has returned from the
+	 * last completion; nothing lets us wait for that.
+	 */
 	crypto_free_skcipher(key->tfm);
 	key->tfm = NULL;
 
@@ -164,7 +202,7 @@ static void destroy_work(struct work_struct *work)
 	else
 		set_state(key, VMCRYPT_KEY_LOCKED);
 	WRITE_ONCE(nr_destroyed, nr_destroyed + 1);
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 
 	wake_up_all(&destroyed_wait);
 	if (unused)
@@ -176,32 +214,24 @@ static void expiry_work(struct work_struct *work)
 {
 	struct vmcrypt_key *key = container_of(to_delayed_work(work), struct vmcrypt_key,
 					       expiry);
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
+	noio = vmcrypt_lock_keys();
 	if (!key->nr_targets && key->state == VMCRYPT_KEY_LOADED)
 		begin_wipe(key);
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 }
 
-/* Must hold keys_lock. Lets users in; the state is absent or locked. */
+/* Must hold vmcrypt_keys_lock. Lets users in; the state is absent or locked. */
 static int make_usable(struct vmcrypt_key *key, const u8 *raw)
 {
 	struct crypto_skcipher *tfm;
 	struct vmcrypt_target *vt;
 
-	lockdep_assert_held(&keys_lock);
-	tfm = vmcrypt_cipher_alloc(key->driver[0] ? key->driver : NULL, raw, key->bits / 8);
+	lockdep_assert_held(&vmcrypt_keys_lock);
+	tfm = vmcrypt_cipher_alloc(raw, key->bits / 8);
 	if (IS_ERR(tfm))
 		return PTR_ERR(tfm);
-
-	if (!key->driver[0]) {
-		strscpy(key->driver, vmcrypt_cipher_driver(tfm), sizeof(key->driver));
-		key->crypt_size = vmcrypt_crypt_size(tfm);
-	} else if (vmcrypt_crypt_size(tfm) > key->crypt_size) {
-		/* The driver's module has been replaced by one that needs more. */
-		crypto_free_skcipher(tfm);
-		return -EOVERFLOW;
-	}
 	key->tfm = tfm;
 	smp_wmb();	/* pairs with the smp_rmb() in vmcrypt_key_enter() */
 	percpu_ref_reinit(&key->users);
@@ -212,13 +242,13 @@ static int make_usable(struct vmcrypt_key *key, const u8 *raw)
 	return 0;
 }
 
-/* Must hold keys_lock. */
+/* Must hold vmcrypt_keys_lock. */
 static int add_key(const uuid_t *dek, const u8 *raw, u32 bits)
 {
 	struct vmcrypt_key *key;
 	int r;
 
-	lockdep_assert_held(&keys_lock);
+	lockdep_assert_held(&vmcrypt_keys_lock);
 	key = kzalloc(sizeof(*key), GFP_KERNEL);
 	if (!key)
 		return -ENOMEM;
@@ -238,7 +268,7 @@ static int add_key(const uuid_t *dek, const u8 *raw, u32 bits)
 	r = make_usable(key, raw);
 	if (r)
 		goto err_users;
-	list_add_tail(&key->node, &keys);
+	list_add_tail(&key->node, &vmcrypt_keys);
 	/* At least a second: a constructor that has waited for the key needs a moment. */
 	queue_delayed_work(keys_wq, &key->expiry,
 			   clamp_t(u64, (u64)READ_ONCE(preload_ttl_s) * HZ, HZ, MAX_JIFFY_OFFSET));
@@ -256,11 +286,14 @@ static int try_set(const uuid_t *dek, const u8 *raw, u32 bits, unsigned int *ret
 {
 	struct vmcrypt_key *key;
 	int r;
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
+	noio = vmcrypt_lock_keys();
 	*ret_destroyed = nr_destroyed;
-	key = find(dek);
-	if (!key)
+	key = vmcrypt_key_lookup(dek);
+	if (closed)
+		r = -ESHUTDOWN;
+	else if (!key)
 		r = add_key(dek, raw, bits);
 	else if (key->state == VMCRYPT_KEY_LOADED)
 		r = 0;
@@ -268,7 +301,7 @@ static int try_set(const uuid_t *dek, const u8 *raw, u32 bits, unsigned int *ret
 		r = -EBUSY;
 	else
 		r = make_usable(key, raw);
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 	return r;
 }
 
@@ -281,8 +314,7 @@ static int try_set(const uuid_t *dek, const u8 *raw, u32 bits, unsigned int *ret
  * A key that is loaded stays as it is. A wipe of the key that is under way is
  * given WIPE_PATIENCE to end.
  *
- * Return: 0, -EBUSY, -EINTR, -EINVAL for a weak key, -ENOMEM, or the crypto
- * API's error.
+ * Return: 0, -EBUSY, -EINTR, -EINVAL for a weak key, -ENOMEM, -EIO, -ESHUTDOWN.
  */
 int vmcrypt_key_set(const uuid_t *dek, const u8 *raw, u32 bits)
 {
@@ -314,9 +346,10 @@ int vmcrypt_key_wipe(const uuid_t *dek, bool force)
 {
 	struct vmcrypt_key *key;
 	int r = 0;
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
-	key = find(dek);
+	noio = vmcrypt_lock_keys();
+	key = vmcrypt_key_lookup(dek);
 	if (!key)
 		r = -ENOENT;
 	else if (key->state != VMCRYPT_KEY_LOADED)
@@ -325,7 +358,7 @@ int vmcrypt_key_wipe(const uuid_t *dek, bool force)
 		r = -EBUSY;
 	else
 		begin_wipe(key);
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 	return r;
 }
 
@@ -340,20 +373,21 @@ int vmcrypt_key_attach(struct vmcrypt_target *vt, const uuid_t *dek)
 {
 	struct vmcrypt_key *key;
 	int r = -ENOKEY;
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
-	key = find(dek);
+	noio = vmcrypt_lock_keys();
+	key = vmcrypt_key_lookup(dek);
 	if (key && key->state == VMCRYPT_KEY_LOADED) {
 		vt->key = key;
 		vt->serial = next_serial();
 		list_add_tail(&vt->of_key, &key->targets);
-		list_add_tail(&vt->all, &all_targets);
+		list_add_tail(&vt->all, &vmcrypt_targets);
 		key->nr_targets++;
-		target_name(vt);
+		vmcrypt_target_name(vt);
 		changed();
 		r = 0;
 	}
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 	return r;
 }
 
@@ -363,13 +397,14 @@ static void await_wipe(const uuid_t *dek)
 	struct vmcrypt_key *key;
 	unsigned int seen;
 	bool wiping;
+	unsigned int noio;
 
 	for (;;) {
-		mutex_lock(&keys_lock);
-		key = find(dek);
+		noio = vmcrypt_lock_keys();
+		key = vmcrypt_key_lookup(dek);
 		wiping = key && key->state == VMCRYPT_KEY_WIPING && !key->nr_targets;
 		seen = nr_destroyed;
-		mutex_unlock(&keys_lock);
+		vmcrypt_unlock_keys(noio);
 		if (!wiping)
 			return;
 		wait_event(destroyed_wait, READ_ONCE(nr_destroyed) != seen);
@@ -386,11 +421,12 @@ void vmcrypt_key_detach(struct vmcrypt_target *vt)
 {
 	struct vmcrypt_key *key = vt->key, *unused = NULL;
 	uuid_t dek;
+	unsigned int noio;
 
-	mutex_lock(&keys_lock);
+	noio = vmcrypt_lock_keys();
 	uuid_copy(&dek, &key->dek);
 	if (vt->live)
-		vmcrypt_notify_disk_changed(target_name(vt), &dek, VMCRYPT_KEY_ABSENT);
+		vmcrypt_notify_disk_changed(vmcrypt_target_name(vt), &dek, VMCRYPT_KEY_ABSENT);
 	list_del(&vt->of_key);
 	list_del(&vt->all);
 	vt->key = NULL;
@@ -404,11 +440,31 @@ void vmcrypt_key_detach(struct vmcrypt_target *vt)
 			unused = key;
 		}
 	}
-	mutex_unlock(&keys_lock);
+	vmcrypt_unlock_keys(noio);
 
 	if (unused)
 		free_key(unused);
 	await_wipe(&dek);
+}
+
+/*
+ * The table that @vt's one replaces is not live any more, though its targets are
+ * destroyed a moment later. Must hold vmcrypt_keys_lock.
+ */
+static void retire_old_table(const struct vmcrypt_target *vt)
+{
+	struct vmcrypt_target *old;
+
+	lockdep_assert_held(&vmcrypt_keys_lock);
+	list_for_each_entry(old, &vmcrypt_targets, all) {
+		if (!old->live || old->ti->table == vt->ti->table ||
+		    dm_table_get_md(old->ti->table) != dm_table_get_md(vt->ti->table))
+			continue;
+		old->live = false;
+		if (old->key != vt->key)
+			vmcrypt_notify_disk_changed(vmcrypt_target_name(old), &old->key->dek,
+						    VMCRYPT_KEY_ABSENT);
+	}
 }
 
 /**
@@ -417,132 +473,16 @@ void vmcrypt_key_detach(struct vmcrypt_target *vt)
  */
 void vmcrypt_key_target_live(struct vmcrypt_target *vt)
 {
-	mutex_lock(&keys_lock);
+	unsigned int noio;
+
+	noio = vmcrypt_lock_keys();
 	if (!vt->live) {
+		retire_old_table(vt);
 		vt->live = true;
 		changed();
-		vmcrypt_notify_disk_changed(target_name(vt), &vt->key->dek, vt->key->state);
+		vmcrypt_notify_disk_changed(vmcrypt_target_name(vt), &vt->key->dek, vt->key->state);
 	}
-	mutex_unlock(&keys_lock);
-}
-
-/* Must hold keys_lock. */
-static void describe_key(const struct vmcrypt_key *key, struct vmcrypt_key_info *ret)
-{
-	lockdep_assert_held(&keys_lock);
-	ret->serial = key->serial;
-	uuid_copy(&ret->dek, &key->dek);
-	ret->bits = key->bits;
-	ret->state = key->state;
-	ret->targets = key->nr_targets;
-}
-
-/* Must hold keys_lock. */
-static void describe_disk(struct vmcrypt_target *vt, struct vmcrypt_disk_info *ret)
-{
-	struct vmcrypt_counts counts;
-
-	lockdep_assert_held(&keys_lock);
-	vmcrypt_stats_count(vt, &counts);
-	ret->serial = vt->serial;
-	strscpy(ret->name, target_name(vt), sizeof(ret->name));
-	ret->dev = disk_devt(dm_disk(dm_table_get_md(vt->ti->table)));
-	uuid_copy(&ret->dek, &vt->key->dek);
-	ret->state = vt->key->state;
-	ret->sector_size = vt->sector_size;
-	ret->sectors = vt->ti->len;
-	ret->inflight = counts.inflight;
-	ret->queued = counts.queued;
-	ret->reads = counts.reads;
-	ret->writes = counts.writes;
-	ret->errors = counts.errors;
-}
-
-/**
- * vmcrypt_key_find() - describe one key
- * @dek: its name
- * @ret: filled on success
- *
- * Return: 0 or -ENOENT.
- */
-int vmcrypt_key_find(const uuid_t *dek, struct vmcrypt_key_info *ret)
-{
-	struct vmcrypt_key *key;
-
-	mutex_lock(&keys_lock);
-	key = find(dek);
-	if (key)
-		describe_key(key, ret);
-	mutex_unlock(&keys_lock);
-	return key ? 0 : -ENOENT;
-}
-
-/**
- * vmcrypt_key_next() - describe the next key of a dump
- * @serial: of the key before, 0 at first
- * @ret: filled when there is one
- */
-bool vmcrypt_key_next(u32 serial, struct vmcrypt_key_info *ret)
-{
-	struct vmcrypt_key *key;
-	bool found = false;
-
-	mutex_lock(&keys_lock);
-	list_for_each_entry(key, &keys, node) {
-		if (key->serial <= serial)
-			continue;
-		describe_key(key, ret);
-		found = true;
-		break;
-	}
-	mutex_unlock(&keys_lock);
-	return found;
-}
-
-/**
- * vmcrypt_disk_find() - describe the first live target of a mapped device
- * @name: the mapped device's name
- * @ret: filled on success
- *
- * Return: 0 or -ENOENT.
- */
-int vmcrypt_disk_find(const char *name, struct vmcrypt_disk_info *ret)
-{
-	struct vmcrypt_target *vt;
-	int r = -ENOENT;
-
-	mutex_lock(&keys_lock);
-	list_for_each_entry(vt, &all_targets, all) {
-		if (!vt->live || strcmp(target_name(vt), name))
-			continue;
-		describe_disk(vt, ret);
-		r = 0;
-		break;
-	}
-	mutex_unlock(&keys_lock);
-	return r;
-}
-
-/**
- * vmcrypt_disk_next() - describe the next live target of a dump
- * @serial: of the target before, 0 at first
- * @ret: filled when there is one
- */
-bool vmcrypt_disk_next(u32 serial, struct vmcrypt_disk_info *ret)
-{
-	struct vmcrypt_target *vt;
-	bool found = false;
-
-	mutex_lock(&keys_lock);
-	list_for_each_entry(vt, &all_targets, all) {
-		if (!vt->live || vt->serial <= serial)
-			continue;
-		describe_disk(vt, ret);
-		found = true;
-		break;
-	}
-	mutex_unlock(&keys_lock);
-	return found;
+	vmcrypt_unlock_keys(noio);
 }
 
 /**
@@ -562,33 +502,41 @@ unsigned int vmcrypt_keys_generation(void)
  */
 int vmcrypt_keys_init(void)
 {
-	keys_wq = alloc_workqueue("vmcrypt-keys", WQ_UNBOUND, 0);
+	keys_wq = alloc_workqueue("vmcrypt-keys", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return keys_wq ? 0 : -ENOMEM;
 }
 
 /**
- * vmcrypt_keys_exit() - destroy the keys that were loaded ahead
+ * vmcrypt_keys_close() - take no key any more, destroy those loaded ahead
  *
- * No target is left and nobody can load a key any more.
+ * No target is left. Watchers are told, so the netlink family must be there.
  */
-void vmcrypt_keys_exit(void)
+void vmcrypt_keys_close(void)
 {
 	struct vmcrypt_key *key;
-	unsigned int seen;
+	unsigned int seen, noio;
 	bool empty;
 
 	for (;;) {
-		mutex_lock(&keys_lock);
-		list_for_each_entry(key, &keys, node)
+		noio = vmcrypt_lock_keys();
+		closed = true;
+		list_for_each_entry(key, &vmcrypt_keys, node)
 			if (key->state == VMCRYPT_KEY_LOADED)
 				begin_wipe(key);
-		empty = list_empty(&keys);
+		empty = list_empty(&vmcrypt_keys);
 		seen = nr_destroyed;
-		mutex_unlock(&keys_lock);
+		vmcrypt_unlock_keys(noio);
 		if (empty)
 			break;
 		wait_event(destroyed_wait, READ_ONCE(nr_destroyed) != seen);
 	}
+}
+
+/**
+ * vmcrypt_keys_exit() - end what vmcrypt_keys_init() began
+ */
+void vmcrypt_keys_exit(void)
+{
 	/* The last destroy_work() may still be on its way out. */
 	destroy_workqueue(keys_wq);
 }

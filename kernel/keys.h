@@ -3,10 +3,8 @@
 #ifndef _VMCRYPT_KEYS_H
 #define _VMCRYPT_KEYS_H
 
-#include <linux/crypto.h>
-#include <linux/device-mapper.h>
-#include <linux/dm-ioctl.h>
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/percpu-refcount.h>
 #include <linux/uuid.h>
 #include <linux/workqueue.h>
@@ -29,11 +27,8 @@ struct vmcrypt_target;
  * @node: in the list of all keys
  * @destroy: destroys the key schedule when the last user has left
  * @expiry: ends a key that was loaded ahead of a target that never came
- * @driver: driver of @tfm; a key that comes back gets the same one, because the
- *	bios of its targets have room for that one's request
- * @crypt_size: bytes of struct vmcrypt_crypt with that request; set once
  *
- * All but @users and @tfm is under the lock of keys.c.
+ * All but @users and @tfm is under vmcrypt_keys_lock.
  */
 struct vmcrypt_key {
 	struct percpu_ref users;
@@ -48,54 +43,6 @@ struct vmcrypt_key {
 	struct list_head node;
 	struct work_struct destroy;
 	struct delayed_work expiry;
-	char driver[CRYPTO_MAX_ALG_NAME];
-	unsigned int crypt_size;
-};
-
-/**
- * struct vmcrypt_key_info - what may be said of a key
- * @serial: where a dump goes on after it
- * @dek: its name
- * @bits: 256 or 512
- * @state: its state
- * @targets: targets that name it
- */
-struct vmcrypt_key_info {
-	u32 serial;
-	uuid_t dek;
-	u32 bits;
-	enum vmcrypt_key_state state;
-	u32 targets;
-};
-
-/**
- * struct vmcrypt_disk_info - what may be said of a target of a live table
- * @serial: where a dump goes on after it
- * @name: mapped device's name
- * @dev: mapped device's number
- * @dek: the key it uses
- * @state: that key's state
- * @sector_size: bytes
- * @sectors: length, in units of 512 bytes
- * @inflight: I/Os begun and not ended
- * @queued: I/Os held for want of the key
- * @reads: reads ended
- * @writes: writes ended
- * @errors: reads and writes that ended in an error
- */
-struct vmcrypt_disk_info {
-	u32 serial;
-	char name[DM_NAME_LEN];
-	dev_t dev;
-	uuid_t dek;
-	enum vmcrypt_key_state state;
-	u32 sector_size;
-	u64 sectors;
-	u32 inflight;
-	u32 queued;
-	u64 reads;
-	u64 writes;
-	u64 errors;
 };
 
 /**
@@ -136,13 +83,20 @@ void vmcrypt_key_target_live(struct vmcrypt_target *vt);
 
 int vmcrypt_key_set(const uuid_t *dek, const u8 *raw, u32 bits);
 int vmcrypt_key_wipe(const uuid_t *dek, bool force);
-int vmcrypt_key_find(const uuid_t *dek, struct vmcrypt_key_info *ret);
-bool vmcrypt_key_next(u32 serial, struct vmcrypt_key_info *ret);
-int vmcrypt_disk_find(const char *name, struct vmcrypt_disk_info *ret);
-bool vmcrypt_disk_next(u32 serial, struct vmcrypt_disk_info *ret);
 unsigned int vmcrypt_keys_generation(void);
 
+/* What inventory.c reads, under the lock; both lists are in order of serial. */
+extern struct mutex vmcrypt_keys_lock;
+extern struct list_head vmcrypt_keys;		/* vmcrypt_key.node */
+extern struct list_head vmcrypt_targets;	/* vmcrypt_target.all */
+
+unsigned int vmcrypt_lock_keys(void);
+void vmcrypt_unlock_keys(unsigned int noio);
+struct vmcrypt_key *vmcrypt_key_lookup(const uuid_t *dek);
+const char *vmcrypt_target_name(struct vmcrypt_target *vt);
+
 int vmcrypt_keys_init(void);
+void vmcrypt_keys_close(void);
 void vmcrypt_keys_exit(void);
 
 #endif /* _VMCRYPT_KEYS_H */

@@ -39,6 +39,7 @@ static int __init vmcrypt_init(void)
 	return 0;
 
 err_netlink:
+	vmcrypt_keys_close();
 	vmcrypt_netlink_exit();
 	vmcrypt_seal_exit();
 err_keys:
@@ -55,6 +56,7 @@ err_cipher:
 static void __exit vmcrypt_exit(void)
 {
 	vmcrypt_target_exit();
+	vmcrypt_keys_close();
 	vmcrypt_netlink_exit();
 	vmcrypt_seal_exit();
 	vmcrypt_keys_exit();

@@ -9,7 +9,7 @@
 
 #include <linux/kdev_t.h>
 
-#include "keys.h"
+#include "inventory.h"
 #include "netlink.h"
 #include "requests.h"
 

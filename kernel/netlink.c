@@ -14,6 +14,7 @@
 #include <net/sock.h>
 
 #include "dek.h"
+#include "inventory.h"
 #include "keys.h"
 #include "messages.h"
 #include "requests.h"
@@ -211,11 +212,20 @@ static void explain_key_set(int r, struct netlink_ext_ack *extack)
 	case -EINVAL:
 		NL_SET_ERR_MSG(extack, "the key is weak: its two halves are equal");
 		break;
+	case -ENOMEM:
+		NL_SET_ERR_MSG(extack, "out of memory: the key is not loaded");
+		break;
+	case -EINTR:
+		NL_SET_ERR_MSG(extack, "interrupted while an earlier wipe of the key goes on");
+		break;
+	case -ESHUTDOWN:
+		NL_SET_ERR_MSG(extack, "the module is being unloaded");
+		break;
 	case -EBUSY:
 		NL_SET_ERR_MSG(extack, "the key is being wiped: try again after KEY_CHANGED");
 		break;
 	default:
-		NL_SET_ERR_MSG(extack, "the key could not be loaded into the cipher");
+		NL_SET_ERR_MSG(extack, "the cipher's driver did not take the key");
 	}
 }
 
@@ -318,12 +328,17 @@ static int do_key_get(struct sk_buff *skb, struct genl_info *info)
 
 static int do_disk_get(struct sk_buff *skb, struct genl_info *info)
 {
+	const struct nlattr *name = info->attrs[VMCRYPT_A_NAME];
 	struct vmcrypt_disk_info disk;
 	struct sk_buff *msg;
 	void *header;
 
-	if (vmcrypt_disk_find(nla_data(info->attrs[VMCRYPT_A_NAME]), &disk)) {
-		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMCRYPT_A_NAME],
+	if (nla_len(name) != strlen(nla_data(name)) + 1) {
+		NL_SET_ERR_MSG_ATTR(info->extack, name, "NAME goes on after its NUL");
+		return -EINVAL;
+	}
+	if (vmcrypt_disk_find(nla_data(name), &disk)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, name,
 				    "no mapped device of that name has a live vmcrypt target");
 		return -ENOENT;
 	}

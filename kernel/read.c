@@ -14,7 +14,7 @@
 #include "keys.h"
 #include "target.h"
 
-/* The most that is decrypted in one softirq, some ten microseconds of it. */
+/* The most of one bio that is decrypted in a softirq. */
 #define SOFTIRQ_BYTES_MAX	(64 * 1024)
 
 /* Zeroes a read's pages, so that a caller who does not look at the error learns nothing. */
@@ -40,15 +40,6 @@ static int decrypt(struct vmcrypt_io *io, bool may_resched)
 	return r;
 }
 
-/* A read that cannot be decrypted: what its caller is told. */
-static blk_status_t give_up(struct vmcrypt_io *io, int error, blk_status_t status)
-{
-	if (error != -ENOKEY)
-		vmcrypt_io_log_cipher_error(io, error);
-	zero_pages(io);
-	return status;
-}
-
 /*
  * Decrypts a read that has come back. True when it has ended, with @ret_status;
  * false when somebody else will end it.
@@ -66,12 +57,13 @@ static bool read_back(struct vmcrypt_io *io, bool may_resched, blk_status_t *ret
 		if (r == -EINPROGRESS)
 			return false;
 		if (r != -ENOKEY) {
-			*ret_status = give_up(io, r, BLK_STS_IOERR);
+			zero_pages(io);
+			*ret_status = BLK_STS_IOERR;
 			return true;
 		}
 		*ret_status = vmcrypt_io_refusal(io);
 		if (*ret_status) {
-			give_up(io, r, *ret_status);
+			zero_pages(io);
 			return true;
 		}
 		if (vmcrypt_io_hold(io))
@@ -114,6 +106,8 @@ int vmcrypt_read_map(struct vmcrypt_io *io)
 	int r;
 
 	io->stage = IO_READ;
+	/* Bounds the time that it will be inside the key. */
+	vmcrypt_io_cut(io, VMCRYPT_BOUNCE_MAX);
 	while (unlikely(!vmcrypt_key_usable(io->vt->key))) {
 		r = vmcrypt_io_map_without_key(io);
 		if (r != -EAGAIN)
@@ -148,5 +142,7 @@ bool vmcrypt_read_end(struct vmcrypt_io *io, blk_status_t *ret_status)
  */
 void vmcrypt_read_crypt_ended(struct vmcrypt_io *io, int error)
 {
-	vmcrypt_io_end_now(io, error ? give_up(io, error, BLK_STS_IOERR) : BLK_STS_OK);
+	if (error)
+		zero_pages(io);
+	vmcrypt_io_end_now(io, errno_to_blk_status(error));
 }

@@ -14,6 +14,7 @@
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -99,13 +100,18 @@ static int add_seal(struct seal *seal)
  * @ret_id: its number
  * @ret_public: its public half
  *
- * Return: 0, -EAGAIN when VMCRYPT_SEALS_MAX are waiting, -ENOMEM.
+ * Return: 0, -EAGAIN when VMCRYPT_SEALS_MAX are waiting, -ENOMEM, -ERESTARTSYS
+ * when a signal ends the wait for the kernel's first randomness.
  */
 int vmcrypt_seal_prepare(u32 *ret_id, u8 ret_public[VMCRYPT_PUBLIC_KEY_LEN])
 {
-	struct seal *seal = kzalloc(sizeof(*seal), GFP_KERNEL);
+	struct seal *seal;
 	int r;
 
+	r = wait_for_random_bytes();
+	if (r)
+		return r;
+	seal = kzalloc(sizeof(*seal), GFP_KERNEL);
 	if (!seal)
 		return -ENOMEM;
 	do {

@@ -153,7 +153,7 @@ static int test_answer(struct test *test, const struct known_answer *answer, uns
 	r = hex2bin(key, answer->key, size);
 	if (r)
 		goto out_free;
-	tfm = vmcrypt_cipher_alloc(NULL, key, size);
+	tfm = vmcrypt_cipher_alloc(key, size);
 	if (IS_ERR(tfm)) {
 		r = PTR_ERR(tfm);
 		goto out_free;
@@ -224,7 +224,7 @@ static int test_weak_key(void)
 	struct crypto_skcipher *tfm;
 
 	memset(key, 0x5a, sizeof(key));
-	tfm = vmcrypt_cipher_alloc(NULL, key, sizeof(key));
+	tfm = vmcrypt_cipher_alloc(key, sizeof(key));
 	if (!IS_ERR(tfm)) {
 		crypto_free_skcipher(tfm);
 		pr_err("self-test: a weak key was taken\n");
@@ -235,13 +235,9 @@ static int test_weak_key(void)
 
 static int test_memory(struct test *test)
 {
-	struct crypto_skcipher *tfm = vmcrypt_cipher_alloc(NULL, NULL, 0);
 	unsigned int i;
 
-	if (IS_ERR(tfm))
-		return PTR_ERR(tfm);
-	test->crypt = kzalloc(vmcrypt_crypt_size(tfm), GFP_KERNEL);
-	crypto_free_skcipher(tfm);
+	test->crypt = kzalloc(vmcrypt_crypt_size(), GFP_KERNEL);
 	test->plain = (u8 *)__get_free_pages(GFP_KERNEL, get_order(TEST_BYTES));
 	test->cipher = (u8 *)__get_free_pages(GFP_KERNEL, get_order(TEST_BYTES));
 	if (!test->crypt || !test->plain || !test->cipher)

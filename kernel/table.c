@@ -127,7 +127,7 @@ static char *check_numbers(const struct dm_target *ti, const struct vmcrypt_tabl
 		return "Start is not a multiple of the sector size";
 	if (ti->len > SECTORS_PER_DEK_MAX)
 		return "Longer than one DEK may cover (2^44 blocks, 256 TiB)";
-	if (table->iv_offset + ti->len < table->iv_offset)
+	if (table->iv_offset + ti->len - 1 < table->iv_offset)
 		return "iv_offset plus length overflows";
 	return NULL;
 }

@@ -36,6 +36,19 @@ static void target_dtr(struct dm_target *ti)
 	kfree(vt);
 }
 
+static char *device_error(int error)
+{
+	switch (error) {
+	case -EACCES:
+	case -EROFS:
+		return "Device is read-only: make the table read-only, too";
+	case -EBUSY:
+		return "Device is in use";
+	default:
+		return "Device lookup failed: no such block device";
+	}
+}
+
 static int open_device(struct vmcrypt_target *vt)
 {
 	struct dm_target *ti = vt->ti;
@@ -43,7 +56,7 @@ static int open_device(struct vmcrypt_target *vt)
 
 	r = dm_get_device(ti, vt->table.device, dm_table_get_mode(ti->table), &vt->dev);
 	if (r) {
-		ti->error = "Device lookup failed";
+		ti->error = device_error(r);
 		return r;
 	}
 	/* Points into the arguments, which device-mapper frees. */
@@ -147,17 +160,6 @@ static void target_presuspend(struct dm_target *ti)
 		vmcrypt_io_push_back(ti->private);
 }
 
-static void target_presuspend_undo(struct dm_target *ti)
-{
-	vmcrypt_io_hold_again(ti->private);
-}
-
-static int target_preresume(struct dm_target *ti)
-{
-	vmcrypt_io_hold_again(ti->private);
-	return 0;
-}
-
 static void target_resume(struct dm_target *ti)
 {
 	vmcrypt_key_target_live(ti->private);
@@ -217,8 +219,6 @@ static struct target_type target_type = {
 	.map			= target_map,
 	.end_io			= target_end_io,
 	.presuspend		= target_presuspend,
-	.presuspend_undo	= target_presuspend_undo,
-	.preresume		= target_preresume,
 	.resume			= target_resume,
 	.status			= target_status,
 	.iterate_devices	= target_iterate_devices,

@@ -29,10 +29,11 @@ struct vmcrypt_key;
  * @stats: counters, of io.c
  * @reserve: memory for one write, always
  * @table: the table line, for status
- * @hold_lock: guards @held, @nr_held and @push_back; any context
+ * @hold_lock: guards @held and @nr_held; any context
  * @held: bios held for want of the key
  * @nr_held: length of @held
- * @push_back: a noflush suspend is on: held bios go back to device-mapper
+ * @wq: for @release, and to send down what was encrypted asynchronously; its own,
+ *	because what is sent down may wait for a target below this one
  * @release: takes up what is held
  * @of_key: in the key's targets, under keys.c's lock, as all below
  * @all: in the list of all targets
@@ -54,10 +55,10 @@ struct vmcrypt_target {
 	struct vmcrypt_reserve reserve;
 	struct vmcrypt_table table;
 
-	spinlock_t hold_lock;	/* held, nr_held, push_back */
+	spinlock_t hold_lock;	/* held, nr_held */
 	struct bio_list held;
 	unsigned int nr_held;
-	bool push_back;
+	struct workqueue_struct *wq;
 	struct work_struct release;
 
 	struct list_head of_key;

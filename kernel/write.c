@@ -13,8 +13,6 @@
 #include "keys.h"
 #include "target.h"
 
-/* Writes. */
-
 static void point_at_bounce(struct vmcrypt_io *io)
 {
 	struct bio *bio = io->bio;
@@ -24,12 +22,6 @@ static void point_at_bounce(struct vmcrypt_io *io)
 	bio->bi_iter.bi_idx = 0;
 	bio->bi_iter.bi_bvec_done = 0;
 	io->stage = IO_WRITE;
-}
-
-static void give_up(struct vmcrypt_io *io, int error)
-{
-	vmcrypt_bounce_free(&io->bounce, &io->vt->reserve);
-	vmcrypt_io_log_cipher_error(io, error);
 }
 
 /**
@@ -83,7 +75,7 @@ static int encrypt(struct vmcrypt_io *io, bool in_map)
 		return r;
 	vmcrypt_key_leave(key);
 	if (unlikely(r)) {
-		give_up(io, r);
+		vmcrypt_bounce_free(&io->bounce, &io->vt->reserve);
 		return r;
 	}
 	point_at_bounce(io);
@@ -148,6 +140,6 @@ void vmcrypt_write_crypt_ended(struct vmcrypt_io *io, int error)
 		dm_submit_bio_remap(io->bio, NULL);
 		return;
 	}
-	give_up(io, error);
+	vmcrypt_bounce_free(&io->bounce, &io->vt->reserve);
 	vmcrypt_io_end_now(io, BLK_STS_IOERR);
 }

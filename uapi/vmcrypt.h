@@ -10,9 +10,9 @@
  *
  * Generic netlink family "vmcrypt", version 1, no family header. The family
  * lives in the initial network namespace only. Every command, and the start
- * of every dump, asks for CAP_SYS_ADMIN in the initial user namespace, of the
- * sender and of the opener of the socket, and answers EPERM without it; so does
- * joining a multicast group. CAP_NET_ADMIN neither helps nor is needed.
+ * of every dump, asks for CAP_SYS_ADMIN in the initial user namespace (what
+ * netlink_capable() looks at) and answers EPERM without it; so does joining a
+ * multicast group. CAP_NET_ADMIN neither helps nor is needed.
  *
  * Validation is strict: an attribute that the command does not know, a missing
  * attribute, and one that comes twice are EINVAL; an attribute of another length
@@ -95,7 +95,9 @@
  *                 PUBLIC_KEY is a point of low order
  *   EKEYREJECTED  the key is not the one that DEK names
  *   EBUSY         the key is being wiped: try again after KEY_CHANGED
- *   ENOMEM, or what the kernel's crypto API answered
+ *   EINTR         killed while it waited for an earlier wipe of the key to end
+ *   EIO           the cipher's driver did not take the key
+ *   ENOMEM
  *
  * VMCRYPT_CMD_KEY_REJECT (do)
  *   request: DEK, REASON
