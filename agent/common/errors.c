@@ -37,7 +37,7 @@ int (error_set)(struct error *e, int code, enum exit_status status, uint32_t rea
 	return code;
 }
 
-int error_prefix(struct error *e, const char *fmt, ...)
+int (error_prefix)(struct error *e, const char *fmt, ...)
 {
 	char old[ERROR_TEXT_SIZE];
 	size_t used;
@@ -45,7 +45,7 @@ int error_prefix(struct error *e, const char *fmt, ...)
 	int n;
 
 	if (!error_is_set(e))
-		return 0;
+		return -EIO;
 
 	memcpy(old, e->text, sizeof(old));
 	va_start(ap, fmt);

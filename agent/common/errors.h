@@ -87,9 +87,13 @@ static inline int error_negative(int code)
 /**
  * error_prefix() - put the larger undertaking before the text: "PREFIX: TEXT"
  *
- * Does nothing when no error is set. Return: the code.
+ * For a failure only. Return: the code; -EIO when there is nothing that holds it,
+ * so that ``return error_prefix(…)`` never makes a success of a failure. Where
+ * the caller may have passed no @e, return the code that is at hand instead.
  */
 int error_prefix(struct error *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define error_prefix(...) error_negative((error_prefix)(__VA_ARGS__))
 
 /**
  * error_is_set() - whether a failure is recorded

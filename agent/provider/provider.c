@@ -96,8 +96,10 @@ int provider_create_native(struct provider_registry *registry, const char *name,
 	r = native_seal(registry, provider, &kdk, sealing, e);
 	if (r == 0)
 		r = add_new(registry, provider, &kdk, e);
-	if (r < 0)
-		return error_prefix(e, "Cannot create provider \"%s\"", name);
+	if (r < 0) {
+		error_prefix(e, "Cannot create provider \"%s\"", name);
+		return r;
+	}
 	provider = NULL;
 	return ret ? provider_show(registry, name, ret, e) : 0;
 }
@@ -295,8 +297,10 @@ static int prepare_restore(struct provider_registry *registry, const struct back
 	provider->backed_up = time_now();
 	if (!dry_run)
 		r = native_seal(registry, provider, &content->kdk, sealing, e);
-	if (r < 0)
-		return error_prefix(e, "Cannot restore provider \"%s\"", content->name);
+	if (r < 0) {
+		error_prefix(e, "Cannot restore provider \"%s\"", content->name);
+		return r;
+	}
 	*ret = TAKE_PTR(provider);
 	return 0;
 }
@@ -318,8 +322,10 @@ static int do_restore(struct provider_registry *registry, const struct backup_co
 	if (!dry_run) {
 		r = here ? reseal(registry, here, *provider, &content->kdk, e) :
 			   registry_add(registry, *provider, &content->kdk, e);
-		if (r < 0)
-			return error_prefix(e, "Cannot restore provider \"%s\"", plan.info.name);
+		if (r < 0) {
+			error_prefix(e, "Cannot restore provider \"%s\"", plan.info.name);
+			return r;
+		}
 		if (!here)
 			*provider = NULL;
 	}

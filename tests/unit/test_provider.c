@@ -38,6 +38,8 @@ static void needs_a_tpm_or_a_word(void **state)
 	assert_int_equal(provider_create_native(registry, "a", SEALING_TPM, NULL, &e), -ENODEV);
 	unit_speaks(&e, "A TPM is required");
 	assert_null(strstr(e.text, "--allow-unsealed"));
+	/* Who wants no words gets the code all the same. */
+	assert_int_equal(provider_create_native(registry, "a", SEALING_TPM, NULL, NULL), -ENODEV);
 	assert_int_equal(unit_count(state_dir, ".json"), 0);
 	provider_registry_free(registry);
 }
@@ -370,6 +372,7 @@ static void a_full_disk_leaves_no_half_provider(void **state)
 	getrlimit(RLIMIT_FSIZE, &before);
 	small.rlim_max = before.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(provider_create_native(registry, "a", SEALING_NONE, NULL, NULL), -EFBIG);
 	assert_int_equal(provider_create_native(registry, "a", SEALING_NONE, NULL, &e), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 	unit_speaks(&e, "Cannot create provider \"a\"");

@@ -102,7 +102,9 @@ static void errors_speak(void **state)
 	(void) state;
 	assert_false(error_is_set(&e));
 	assert_false(error_is_set(NULL));
-	assert_int_equal(error_prefix(&e, "x"), 0);
+	assert_int_equal(error_prefix(&e, "x"), -EIO);
+	assert_int_equal(error_prefix(NULL, "x"), -EIO);
+	assert_false(error_is_set(&e));
 	assert_int_equal(error_set(&e, 0, EXIT_FAILED, 0, "zero"), -EIO);
 	assert_int_equal(error_set(&e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE, "no \x1b[31m%s\n",
 				   "key"), -ENOKEY);
