@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What bare xts(aes) costs: 4096 bytes as one request and as eight of 512. The
  * time is what the clock of a machine that counts instructions says, so it is

@@ -79,7 +79,7 @@ TEST_F(cipher, is_used)
 		TH_LOG("%s is not in /proc/crypto", variant->driver);
 	count = strstr(at, "refcnt       : ");
 	ASSERT_NE(NULL, count);
-	ASSERT_LT(1, atoi(count + 15));
+	ASSERT_LT(1, strtol(count + 15, NULL, 10));
 }
 
 TEST_F(cipher, same_bytes)

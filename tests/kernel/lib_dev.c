@@ -103,7 +103,7 @@ static int nullb_node(struct disk *d)
 		if (!file_read(path, index, sizeof(index))) {
 			char numbered[64];
 
-			snprintf(numbered, sizeof(numbered), "/dev/nullb%u", (unsigned int)atoi(index));
+			snprintf(numbered, sizeof(numbered), "/dev/nullb%u", (unsigned int)strtoul(index, NULL, 10));
 			if (!access(numbered, F_OK)) {
 				memcpy(d->node, numbered, sizeof(d->node));
 				return 0;
