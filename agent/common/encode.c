@@ -176,24 +176,66 @@ void time_format(int64_t seconds, char ret[TIME_TEXT_SIZE])
 	strftime(ret, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-int time_parse(const char *text, int64_t *ret)
+/* "2026-01-31T23:59:59", each field with all its digits; returns what follows. */
+static const char *parse_date_time(const char *text, int64_t *ret)
 {
 	char again[TIME_TEXT_SIZE];
 	struct tm tm = { 0 };
-	const char *end;
-	int64_t t;
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
 
-	if (strlen(text) != TIME_TEXT_SIZE - 1)
-		return -EINVAL;
-	end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (!end || *end != '\0')
-		return -EINVAL;
-	t = timegm(&tm);
-	if (t < 0 || t > TIME_MAX_SECONDS)
-		return -EINVAL;
+	if (end != text + TIME_TEXT_SIZE - 2)
+		return NULL;
+	*ret = timegm(&tm);
 	/* timegm() rolls 31 February over, and strptime() takes spaces. */
-	time_format(t, again);
-	if (memcmp(again, text, sizeof(again)) != 0)
+	time_format(*ret, again);
+	return memcmp(again, text, TIME_TEXT_SIZE - 2) == 0 ? end : NULL;
+}
+
+static const char *skip_fraction(const char *text)
+{
+	size_t digits;
+
+	if (*text != '.')
+		return text;
+	digits = strspn(text + 1, "0123456789");
+	return digits >= 1 && digits <= 9 ? text + 1 + digits : NULL;
+}
+
+/* "Z", or "+01:00", to seconds east of UTC; nothing may follow. */
+static int parse_offset(const char *text, int64_t *ret)
+{
+	static const char form[] = "+00:00";
+	size_t i;
+
+	*ret = 0;
+	if (strcmp(text, "Z") == 0)
+		return 0;
+	if (strlen(text) != sizeof(form) - 1 || (text[0] != '+' && text[0] != '-') || text[3] != ':')
+		return -EINVAL;
+	for (i = 1; i < sizeof(form) - 1; i++)
+		if (form[i] == '0' && (text[i] < '0' || text[i] > '9'))
+			return -EINVAL;
+	*ret = ((text[1] - '0') * 10 + text[2] - '0') * 3600 +
+	       ((text[4] - '0') * 10 + text[5] - '0') * 60;
+	if (*ret >= 24 * 3600 || text[4] > '5')
+		return -EINVAL;
+	if (text[0] == '-')
+		*ret = -*ret;
+	return 0;
+}
+
+int time_parse(const char *text, int64_t *ret)
+{
+	const char *rest;
+	int64_t t, east;
+
+	rest = parse_date_time(text, &t);
+	if (rest)
+		rest = skip_fraction(rest);
+	if (!rest || parse_offset(rest, &east) < 0)
+		return -EINVAL;
+	t -= east;
+	if (t < 0 || t > TIME_MAX_SECONDS)
 		return -EINVAL;
 	*ret = t;
 	return 0;

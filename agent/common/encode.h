@@ -14,6 +14,8 @@
 #define UUID_SIZE	16
 /** UUID_TEXT_SIZE - bytes of a UUID as text, with the NUL */
 #define UUID_TEXT_SIZE	37
+/** TIME_INPUT_SIZE - bytes of "2026-01-31T23:59:59.123456789+01:00", with the NUL */
+#define TIME_INPUT_SIZE	36
 /** TIME_TEXT_SIZE - bytes of "2026-01-31T23:59:59Z", with the NUL */
 #define TIME_TEXT_SIZE	21
 
@@ -77,7 +79,8 @@ int uuid_random(uint8_t ret[UUID_SIZE]);
 void time_format(int64_t seconds, char ret[TIME_TEXT_SIZE]);
 
 /**
- * time_parse() - the form that time_format() writes, and no other
+ * time_parse() - RFC 3339 with "T" and "Z" in upper case, leap seconds left out
+ * @ret: whole seconds since 1970; a fraction of up to 9 digits is cut off
  *
  * Return: 0; -EINVAL.
  */

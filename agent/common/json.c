@@ -127,11 +127,11 @@ int json_get_time(const json_t *object, const char *what, const char *key, int64
 	const char *text;
 	int r;
 
-	r = json_get_string(object, what, key, TIME_TEXT_SIZE - 1, &text, e);
+	r = json_get_string(object, what, key, TIME_INPUT_SIZE - 1, &text, e);
 	if (r < 0)
 		return r;
 	if (time_parse(text, ret) < 0)
-		return bad(e, what, key, "is no time of the form 2026-01-31T23:59:59Z");
+		return bad(e, what, key, "is no time as RFC 3339 writes it, such as 2026-01-31T23:59:59Z");
 	return 0;
 }
 

@@ -42,7 +42,7 @@
  */
 struct wrap_context {
 	char cipher[32];
-	char created[TIME_TEXT_SIZE];
+	char created[TIME_INPUT_SIZE];
 	uint64_t data_offset;
 	uint8_t dek[UUID_SIZE];
 	char disk[LABEL_MAX + 1];

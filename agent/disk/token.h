@@ -29,7 +29,7 @@
  * @dek: UUID of the DEK
  * @vm: name of the VM, UTF-8
  * @disk: label of the disk, UTF-8
- * @created: RFC 3339 as time_format() writes it
+ * @created: RFC 3339 as time_parse() takes it
  * @wraps: the DEK wrapped by several KEKs, each enough to open the disk
  * @n_wraps: 1 to TOKEN_WRAPS_MAX; their ciphertexts are of one size
  */
@@ -37,7 +37,7 @@ struct token {
 	uint8_t dek[UUID_SIZE];
 	char vm[LABEL_MAX + 1];
 	char disk[LABEL_MAX + 1];
-	char created[TIME_TEXT_SIZE];
+	char created[TIME_INPUT_SIZE];
 	struct wrap wraps[TOKEN_WRAPS_MAX];
 	size_t n_wraps;
 };
