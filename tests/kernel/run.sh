@@ -64,7 +64,9 @@ run_program()
 OUT=$(mktemp) || exit 1
 trap 'rm -f "$OUT"' EXIT
 echo "TAP version 13"
-for program in ${*:-$PROGRAMS}; do
+# shellcheck disable=SC2086 # a list of words
+[ $# -gt 0 ] || set -- $PROGRAMS
+for program; do
 	started=$(date +%s)
 	run_program "$program"
 	echo "# $program: $(($(date +%s) - started)) s"
