@@ -8,10 +8,19 @@ BENCH=$VMCRYPT_BUILD/bench
 # tool_build NAME SOURCE: a program on top of the kernel tests' library
 tool_build()
 {
-	local tests=$VMCRYPT_TOP/tests/kernel
+	local tests=$VMCRYPT_TOP/tests/kernel objects=$VMCRYPT_BUILD/tools
 
+	mkdir -p "$objects"
+	(
+		exec 5>"$objects/lock"
+		flock 5
+		if [ ! -e "$objects/lib.a" ] || [ -n "$(find "$tests" -name '*.[ch]' -newer "$objects/lib.a")" ]; then
+			(cd "$objects" && gcc -std=gnu11 -O2 -D_GNU_SOURCE "-I$tests" -c "$tests"/lib_*.c &&
+				ar rcs lib.a.part lib_*.o && mv lib.a.part lib.a)
+		fi
+	)
 	gcc -std=gnu11 -O2 -Wall -Wextra -Wno-sign-compare -D_GNU_SOURCE "-I$tests" \
-		-o "$1" "$2" "$tests"/lib_*.c -lcrypto -lpthread
+		-o "$1" "$2" "$objects/lib.a" -lcrypto -lpthread
 }
 
 # bench_build VERSION: the module, the programs and scripts for the machine
@@ -23,7 +32,7 @@ bench_build()
 	"$VMCRYPT_TOP/scripts/build-module" "$version" >"$parts/module.log" 2>&1 ||
 		{ tail -n 20 "$parts/module.log" >&2; die "dm-vmcrypt.ko does not build for $version"; }
 	cp "$VMCRYPT_TOP"/tests/bench/{Kbuild,xts_bare.c} "$parts/bare/"
-	make -s -C "$(kernel_dir "$version")/headers" "M=$parts/bare" W=1 modules >&2
+	make -s -C "$(kernel_dir "$version")/headers" "M=$parts/bare" W=1 modules 2> >(grep -v "^Skipping BTF" >&2 || true) >&2
 	cp "$parts/bare/xts_bare.ko" "$VMCRYPT_TOP"/tests/bench/*.sh "$parts/files/"
 	tool_build "$parts/files/load_key" "$VMCRYPT_TOP/tests/bench/load_key.c"
 }

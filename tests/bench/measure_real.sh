@@ -30,7 +30,9 @@ turn()
 	done
 }
 
-# point DISK BLOCK DIRECTION DEPTH JOBS: all its rounds in one fio
+# point DISK BLOCK DIRECTION DEPTH JOBS: all its rounds in one fio. Percentiles are
+# of the whole latency: a target that takes no REQ_NOWAIT spends it after the
+# submission, in a worker of io_uring, one that takes it spends it in the submission
 point()
 {
 	echo "$@" | grep -Eq "$wanted" || return 0
@@ -44,6 +46,8 @@ point()
 	thread=1
 	group_reporting=1
 	norandommap=1
+	clat_percentiles=0
+	lat_percentiles=1
 	JOB
 	for round in $(seq "$rounds"); do
 		turn "$@" "$round" >>/tmp/jobs
