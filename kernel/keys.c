@@ -29,7 +29,7 @@ static unsigned int preload_ttl_s = 60;
 module_param(preload_ttl_s, uint, 0644);
 MODULE_PARM_DESC(preload_ttl_s, "seconds that a key without a target is kept");
 
-DEFINE_MUTEX(vmcrypt_keys_lock);
+DEFINE_MUTEX(vmcrypt_keys_lock);	/* all keys, and which targets use them */
 LIST_HEAD(vmcrypt_keys);
 LIST_HEAD(vmcrypt_targets);
 static u32 last_serial;
