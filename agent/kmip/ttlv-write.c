@@ -137,6 +137,11 @@ void ttlv_put_text(struct ttlv_writer *w, uint32_t tag, const char *text)
 	put_data(w, tag, TTLV_TEXT, text, strlen(text));
 }
 
+void ttlv_put_secret_text(struct ttlv_writer *w, uint32_t tag, const struct secret *text)
+{
+	put_data(w, tag, TTLV_TEXT, text->data, text->size);
+}
+
 void ttlv_put_bytes(struct ttlv_writer *w, uint32_t tag, const void *data, size_t size)
 {
 	put_data(w, tag, TTLV_BYTES, data, size);

@@ -166,6 +166,7 @@ void ttlv_put_long(struct ttlv_writer *w, uint32_t tag, int64_t value);
 void ttlv_put_enumeration(struct ttlv_writer *w, uint32_t tag, uint32_t value);
 void ttlv_put_boolean(struct ttlv_writer *w, uint32_t tag, bool value);
 void ttlv_put_text(struct ttlv_writer *w, uint32_t tag, const char *text);
+void ttlv_put_secret_text(struct ttlv_writer *w, uint32_t tag, const struct secret *text);
 void ttlv_put_bytes(struct ttlv_writer *w, uint32_t tag, const void *data, size_t size);
 void ttlv_put_date(struct ttlv_writer *w, uint32_t tag, int64_t seconds);
 void ttlv_put_interval(struct ttlv_writer *w, uint32_t tag, uint32_t seconds);
