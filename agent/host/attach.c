@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host/attach.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -111,6 +112,7 @@ int attach_disk(struct host *host, const struct attach *a, uint8_t ret_dek[UUID_
 		r = attach_header(host, a, h, e);
 	if (r < 0)
 		return error_prefix(e, "Cannot attach %s as %s", a->device, a->name);
+	assert(h);
 	remember = (struct state_disk){ .h = h, .name = a->name };
 	if (state_remember(host->state, &remember, &trouble) < 0)
 		log_warning("%s is attached, but the agent will not know it after a restart: %s",

@@ -33,7 +33,7 @@ int disktab_device_path(const char *device, char **ret)
 	}
 	for (i = 0; i < ARRAY_SIZE(device_tags); i++) {
 		len = strlen(device_tags[i].tag);
-		if (strncmp(device, device_tags[i].tag, len))
+		if (strncmp(device, device_tags[i].tag, len) != 0)
 			continue;
 		if (!device[len] || strchr(device + len, '/'))
 			return -EINVAL;
@@ -236,6 +236,11 @@ static int add_line(struct disktab *tab, unsigned int number, const char *text, 
 	return 0;
 }
 
+static bool is_blank(char c)
+{
+	return c && strchr(BLANKS, c);
+}
+
 int disktab_parse(const char *text, size_t size, const char *file, struct disktab *ret,
 		  struct error *e)
 {
@@ -249,9 +254,9 @@ int disktab_parse(const char *text, size_t size, const char *file, struct diskta
 			;
 		number++;
 		end = next;
-		while (begin < end && memchr(BLANKS, text[begin], 2))
+		while (begin < end && is_blank(text[begin]))
 			begin++;
-		while (end > begin && (memchr(BLANKS, text[end - 1], 2) || text[end - 1] == '\r'))
+		while (end > begin && (is_blank(text[end - 1]) || text[end - 1] == '\r'))
 			end--;
 		if (begin == end || text[begin] == '#')
 			continue;

@@ -344,12 +344,17 @@ static int each_file(FILE *files[2], const uint64_t sizes[2],
 	return r;
 }
 
+static void close_files(FILE *const files[2])
+{
+	for (size_t i = 0; i < 2; i++)
+		if (files[i])
+			fclose(files[i]);
+}
+
 int events_each(struct events *events, uint64_t limit,
 		int (*line)(const char *text, size_t size, void *userdata), void *userdata,
 		uint64_t *ret_seq, struct error *e)
 {
-	_cleanup_fclose_ FILE *old = NULL;
-	_cleanup_fclose_ FILE *now = NULL;
 	struct walk walk = { .line = line, .userdata = userdata };
 	FILE *files[2] = { NULL, NULL };
 	uint64_t sizes[2];
@@ -361,13 +366,12 @@ int events_each(struct events *events, uint64_t limit,
 	pthread_mutex_unlock(&events->lock);
 	if (r < 0)
 		return r;
-	old = files[0];
-	now = files[1];
 	if (limit) {
 		each_file(files, sizes, count_line, &walk);
 		walk.skip = walk.count > limit ? walk.count - limit : 0;
 	}
 	r = each_file(files, sizes, walk_line, &walk);
+	close_files(files);
 	if (r < 0 && e && !error_is_set(e))
 		error_fail(e, r, "Cannot list the events: %s", strerror(-r));
 	return r;

@@ -90,11 +90,14 @@ static int start_netlink(struct host *host, struct error *e)
 }
 
 /* What an earlier agent began to create is a work of its own: it reads devices. */
+struct resume {
+	struct work work;	/* must be first */
+	struct host *host;
+};
+
 static void resume_run(struct work *work)
 {
-	struct host **host = (struct host **)(work + 1);
-
-	create_resume(*host);
+	create_resume(((struct resume *)work)->host);
 }
 
 static void resume_nothing(struct work *work)
@@ -109,20 +112,20 @@ static void resume_release(struct work *work)
 
 static int start_resume(struct host *host, struct error *e)
 {
-	struct work *work = calloc(1, sizeof(*work) + sizeof(host));
+	struct resume *resume = calloc(1, sizeof(*resume));
 	int r;
 
-	if (!work)
+	if (!resume)
 		return error_oom(e);
-	work->deadline_s = 60;
-	work->run = resume_run;
-	work->done = work->expired = resume_nothing;
-	work->release = resume_release;
-	memcpy(work + 1, &host, sizeof(host));
-	r = workers_submit(host->operations, work);
+	resume->host = host;
+	resume->work = (struct work){
+		.deadline_s = 60, .run = resume_run, .done = resume_nothing,
+		.expired = resume_nothing, .release = resume_release,
+	};
+	r = workers_submit(host->operations, &resume->work);
 	if (r == 0)
 		return 0;
-	free(work);
+	free(resume);
 	return error_fail(e, r, "Cannot look at what an earlier agent began: %s", strerror(-r));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host/keyrequest.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -122,6 +123,7 @@ static int open_header(struct host *host, const struct key_request *q, struct di
 		r = header_open(device, header, HEADER_REPAIR, &h, e);
 	if (r < 0)
 		return r;
+	assert(h);
 	if (memcmp(h->token.dek, q->request.dek, UUID_SIZE) != 0) {
 		uuid_format(h->token.dek, found);
 		return error_set(e, ENOENT, EXIT_NO_KEY, VMCRYPT_REASON_NO_HEADER,

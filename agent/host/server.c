@@ -237,7 +237,7 @@ void server_free(struct server *server)
 	sd_event_source_disable_unref(server->source);
 	sd_event_source_disable_unref(server->wake_source);
 	close_fd(server->wake_fd);
-	if (server->fd >= 0)
+	if (server->fd >= 0 && server->path)
 		unlink(server->path);
 	close_fd(server->fd);
 	free(server->path);
