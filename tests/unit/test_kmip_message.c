@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Requests as bytes. Called with a word, the program is the codec's hand for
- * test_kmip_oasis.py: "encode" makes a message out of a description in JSON.
+ * test_kmip_oasis.py: "encode" makes messages out of descriptions in JSON.
  */
 #include "unit.h"
 
@@ -201,7 +201,7 @@ static void refuses_what_lacks(void **state)
 
 struct described {
 	struct kmip_request requests[KMIP_BATCH_MAX];
-	struct kmip_attribute attributes[KMIP_BATCH_MAX][8];
+	struct kmip_attribute attributes[KMIP_BATCH_MAX][32];
 	struct kmip_wrapping wrappings[KMIP_BATCH_MAX];
 	struct secret keys[KMIP_BATCH_MAX];
 };
@@ -258,9 +258,8 @@ static void describe(const json_t *json, struct described *d, size_t i)
 	};
 }
 
-static int encode(void)
+static int encode(const json_t *json)
 {
-	_cleanup_json_ json_t *json = json_loadf(stdin, 0, NULL);
 	_cleanup_secret_ struct secret message = SECRET_NULL;
 	const json_t *items = json_object_get(json, "items");
 	struct kmip_options options = {
@@ -274,7 +273,7 @@ static int encode(void)
 	int r;
 
 	if (n > KMIP_BATCH_MAX)
-		return EXIT_FAILURE;
+		return -EINVAL;
 	for (i = 0; i < n; i++)
 		describe(json_array_get(items, i), &d, i);
 	r = kmip_encode(&options, d.requests, n, &message, &e);
@@ -282,11 +281,25 @@ static int encode(void)
 		secret_done(&d.keys[i]);
 	if (r < 0) {
 		fprintf(stderr, "%s\n", e.text);
-		return EXIT_FAILURE;
+		return r;
 	}
 	for (i = 0; i < message.size; i++)
 		printf("%02x", message.data[i]);
-	return EXIT_SUCCESS;
+	printf("\n");
+	return 0;
+}
+
+/* One description after the other from standard input. */
+static int each(int (*one)(const json_t *json))
+{
+	json_t *json;
+	int r = secret_init();
+
+	while (r == 0 && (json = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL))) {
+		r = one(json);
+		json_decref(json);
+	}
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -302,6 +315,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 2 && strcmp(argv[1], "encode") == 0)
-		return secret_init() < 0 ? EXIT_FAILURE : encode();
+		return each(encode);
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }
