@@ -266,48 +266,71 @@ static int get_custom(const struct ttlv_item *value, struct kmip_attribute *a, s
 	return get_value(value, a, e);
 }
 
+static void set_tag(uint32_t tag, struct kmip_attribute *a)
+{
+	const struct known *one = find_tag(tag);
+
+	a->tag = tag;
+	a->kind = one ? one->kind : KMIP_KIND_OTHER;
+}
+
+static int set_name(const struct kmip_version *version, const char *vendor, const char *name,
+		    struct kmip_attribute *a, struct error *e)
+{
+	const struct known *one = version->major < 2 ? find_name(name) : NULL;
+
+	if (one) {
+		set_tag(one->tag, a);
+		return 0;
+	}
+	if (snprintf(a->name, sizeof(a->name), "%s%s%s", vendor, vendor[0] ? "-" : "", name) >=
+	    (int) sizeof(a->name))
+		return error_fail(e, EMSGSIZE, "Reading a KMIP message: the name of an attribute is of more than %zu bytes",
+				  sizeof(a->name) - 1);
+	return 0;
+}
+
+/* The name in a structure; 2.x says the vendor of a custom one. */
+static int get_name(const struct ttlv_reader *inside, const struct kmip_version *version,
+		    struct kmip_attribute *a, struct error *e)
+{
+	char name[KMIP_TEXT_SIZE] = "", vendor[KMIP_TEXT_SIZE] = "";
+	struct ttlv_item item;
+	int r;
+
+	r = ttlv_need(inside, KMIP_TAG_ATTRIBUTE_NAME, "Attribute Name", &item, e);
+	if (r == 0)
+		r = ttlv_text(&item, name, sizeof(name), e);
+	if (r == 0)
+		r = ttlv_find(inside, KMIP_TAG_VENDOR_IDENTIFICATION, &item, e);
+	if (r > 0)
+		r = ttlv_text(&item, vendor, sizeof(vendor), e);
+	return r < 0 ? r : set_name(version, vendor, name, a, e);
+}
+
 /* Attribute of 1.x; in 2.x the same structure with a vendor holds custom ones. */
 static int get_structure(const struct ttlv_item *from, const struct kmip_version *version,
 			 struct kmip_attribute *a, struct error *e)
 {
-	char name[KMIP_TEXT_SIZE], vendor[KMIP_TEXT_SIZE] = "";
-	const struct known *one;
 	struct ttlv_reader inside;
 	struct ttlv_item item;
 	int r;
 
 	r = ttlv_enter(from, &inside, e);
 	if (r == 0)
-		r = ttlv_need(&inside, KMIP_TAG_ATTRIBUTE_NAME, "Attribute Name", &item, e);
-	if (r == 0)
-		r = ttlv_text(&item, name, sizeof(name), e);
-	if (r == 0)
-		r = ttlv_find(&inside, KMIP_TAG_VENDOR_IDENTIFICATION, &item, e);
-	if (r > 0)
-		r = ttlv_text(&item, vendor, sizeof(vendor), e);
+		r = get_name(&inside, version, a, e);
 	if (r < 0)
 		return r;
-
-	one = version->major < 2 ? find_name(name) : NULL;
-	if (one) {
-		a->tag = one->tag;
-		a->kind = one->kind;
-	} else if (snprintf(a->name, sizeof(a->name), "%s%s%s", vendor, vendor[0] ? "-" : "", name) >=
-		   (int) sizeof(a->name)) {
-		return error_fail(e, EMSGSIZE, "Reading a KMIP message: the name of an attribute is of more than %zu bytes",
-				  sizeof(a->name) - 1);
-	}
 	r = ttlv_find(&inside, KMIP_TAG_ATTRIBUTE_VALUE, &item, e);
 	if (r <= 0)
 		return r;
-	return one ? get_value(&item, a, e) : get_custom(&item, a, e);
+	return a->tag ? get_value(&item, a, e) : get_custom(&item, a, e);
 }
 
 int kmip_next_attribute(struct ttlv_reader *r, const struct kmip_version *version,
 			struct kmip_attribute *ret, struct error *e)
 {
 	struct kmip_attribute a = { .tag = 0 };
-	const struct known *one;
 	struct ttlv_item item;
 	int rc;
 
@@ -320,9 +343,7 @@ int kmip_next_attribute(struct ttlv_reader *r, const struct kmip_version *versio
 	if (item.tag == KMIP_TAG_ATTRIBUTE) {
 		rc = get_structure(&item, version, &a, e);
 	} else {
-		one = find_tag(item.tag);
-		a.tag = item.tag;
-		a.kind = one ? one->kind : KMIP_KIND_OTHER;
+		set_tag(item.tag, &a);
 		rc = get_value(&item, &a, e);
 	}
 	if (rc < 0)
@@ -348,4 +369,47 @@ int kmip_find_attribute(const struct ttlv_reader *payload, const struct kmip_ver
 			return 1;
 		}
 	return rc;
+}
+
+/* KMIP 2.1 section 7.3: a tag, or the structure of a custom name. */
+static int get_reference(const struct ttlv_item *from, const struct kmip_version *version,
+			 struct kmip_attribute *a, struct error *e)
+{
+	char name[KMIP_TEXT_SIZE] = "";
+	struct ttlv_reader inside;
+	uint32_t tag = 0;
+	int r;
+
+	if (version->major < 2) {
+		r = ttlv_text(from, name, sizeof(name), e);
+		return r < 0 ? r : set_name(version, "", name, a, e);
+	}
+	if (from->type == TTLV_STRUCTURE) {
+		r = ttlv_enter(from, &inside, e);
+		return r < 0 ? r : get_name(&inside, version, a, e);
+	}
+	r = ttlv_enumeration(from, &tag, e);
+	if (r == 0)
+		set_tag(tag, a);
+	return r;
+}
+
+int kmip_next_reference(struct ttlv_reader *r, const struct kmip_version *version,
+			struct kmip_attribute *ret, struct error *e)
+{
+	const uint32_t tag = version->major < 2 ? KMIP_TAG_ATTRIBUTE_NAME : KMIP_TAG_ATTRIBUTE_REFERENCE;
+	struct kmip_attribute a = { .tag = 0 };
+	struct ttlv_item item;
+	int rc;
+
+	while ((rc = ttlv_next(r, &item, e)) > 0)
+		if (item.tag == tag)
+			break;
+	if (rc <= 0)
+		return rc;
+	rc = get_reference(&item, version, &a, e);
+	if (rc < 0)
+		return rc;
+	*ret = a;
+	return 1;
 }

@@ -97,4 +97,15 @@ int kmip_find_attribute(const struct ttlv_reader *payload, const struct kmip_ver
 			const struct kmip_attribute *wanted, struct kmip_attribute *ret,
 			struct error *e);
 
+/**
+ * kmip_next_reference() - step over one of the names that Get Attribute List tells
+ * @r: begins as the payload
+ * @ret: an attribute without a value; one that vmcrypt does not know has a name
+ *	(1.x) or a tag (2.x)
+ *
+ * Return: 1; 0 (the end); -EBADMSG, -EMSGSIZE.
+ */
+int kmip_next_reference(struct ttlv_reader *r, const struct kmip_version *version,
+			struct kmip_attribute *ret, struct error *e);
+
 #endif

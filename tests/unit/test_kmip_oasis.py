@@ -22,7 +22,8 @@ import tap
 from tap import equal
 
 CASES = os.path.join(os.path.dirname(tap.TOP), "shared", "kmip-testcases", "v1.4")
-CODEC = os.path.join(tap.BUILD, "unit", "test_kmip_message")
+CODECS = {"encode": os.path.join(tap.BUILD, "unit", "test_kmip_message"),
+          "decode": os.path.join(tap.BUILD, "unit", "test_kmip_response")}
 NOW = 1500000000
 CASES_WANTED = 20
 MESSAGES_WANTED = 127
@@ -39,6 +40,9 @@ NUMBERS = {("CryptographicAlgorithm", "DES3"): 2,
            ("KeyWrapType", "NotWrapped"): 1, ("KeyWrapType", "AsRegistered"): 2, ("RNGAlgorithm", "Unspecified"): 1,
            ("RNGAlgorithm", "FIPS186_2"): 2, ("RNGAlgorithm", "DRBG"): 3, ("RNGAlgorithm", "NRBG"): 4,
            ("RNGAlgorithm", "ANSIX9_31"): 5, ("RNGAlgorithm", "ANSIX9_62"): 6}
+# Attributes that the client knows by their names
+OPAQUE = {"Always Sensitive", "Digest", "Extractable", "Fresh", "Lease Time", "Link", "Never Extractable",
+          "Random Number Generator", "Revocation Reason", "Sensitive"}
 TYPES = {"Integer": 2, "Enumeration": 5, "Boolean": 6, "TextString": 7, "ByteString": 8, "DateTime": 9, "Interval": 10}
 
 
@@ -168,7 +172,7 @@ def messages(tag):
 
 def codec(word, given):
     """What the program makes of each line"""
-    result = subprocess.run([CODEC, word], input="\n".join(given), capture_output=True, text=True, timeout=120,
+    result = subprocess.run([CODECS[word], word], input="\n".join(given), capture_output=True, text=True, timeout=120,
                             check=False)
     lines = result.stdout.splitlines()
     if result.returncode or len(lines) != len(given):
@@ -199,5 +203,55 @@ def requests_are_the_cases():
         equal(found, encode(message).hex(), where)
 
 
+def found_attribute(element):
+    """As the decoder says it; of what it knows by name only there is no value"""
+    name = element.find("AttributeName").get("value") if element.tag == "Attribute" else element.get("value")
+    found = {"name": name} if name.startswith("x-") else {"tag": TAGS[plain(name)]}
+    value = element.find("AttributeValue")
+    if value is None or name in OPAQUE:
+        return found
+    if value.find("NameValue") is not None:
+        return {**found, "text": value.find("NameValue").get("value")}
+    if value.get("type") == "TextString":
+        return {**found, "text": text(value.get("value"))}
+    return {**found, "number": number(value, name)}
+
+
+def found_key(payload):
+    block = payload.find(".//KeyBlock")
+    if block is None:
+        return {}
+    wrapping = described_wrapping(payload)
+    key = {"material": block.find("KeyValue/KeyMaterial").get("value").lower(),
+           "algorithm": number(block.find("CryptographicAlgorithm")), "length": number(block.find("CryptographicLength")),
+           "wrapped": bool(wrapping)}
+    return {"key": key, **wrapping}
+
+
+def found_result(item):
+    """One result as vmcrypt's decoder should say it"""
+    reason, message = item.find("ResultReason"), item.find("ResultMessage")
+    payload = item.find("ResponsePayload")
+    payload = payload if payload is not None else ET.Element("ResponsePayload")
+    return {"status": number(item.find("ResultStatus")), "reason": number(reason) if reason is not None else 0,
+            "message": message.get("value") if message is not None else "",
+            "ids": [text(one.get("value")) for one in payload.findall("UniqueIdentifier")],
+            "attributes": [found_attribute(one) for one in payload.findall("Attribute") + payload.findall("AttributeName")],
+            **found_key(payload)}
+
+
+def responses_are_the_cases():
+    cases = list(messages("ResponseMessage"))
+    equal(len(cases), MESSAGES_WANTED, "responses")
+    given = []
+    for _, message in cases:
+        own_ids(message)
+        items = message.findall("BatchItem")
+        given.append(json.dumps({"message": encode(message).hex(), "with_ids": items[0].find("UniqueBatchItemID") is not None,
+                                 "operations": [number(one.find("Operation")) for one in items]}))
+    for (where, message), found in zip(cases, codec("decode", given)):
+        equal(json.loads(found), [found_result(one) for one in message.findall("BatchItem")], where)
+
+
 if __name__ == "__main__":
-    tap.run([requests_are_the_cases])
+    tap.run([requests_are_the_cases, responses_are_the_cases])
