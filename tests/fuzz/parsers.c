@@ -22,6 +22,7 @@
 #include "disk/token.h"
 #include "host/disktab.h"
 #include "host/op.h"
+#include "kmip/response.h"
 #include "provider/tpm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -157,11 +158,55 @@ static void fuzz_answer(const char *text, size_t size)
 	show_event(null, m.body);
 }
 
+static void fuzz_kmip_payload(const struct kmip_response *response, struct ttlv_reader payload)
+{
+	_cleanup_kmip_key_ struct kmip_key key = { .material = SECRET_NULL };
+	struct ttlv_reader attributes, references = payload, ids = payload, versions = payload;
+	struct kmip_attribute attribute;
+	struct kmip_version version;
+	struct error e = ERROR_NULL;
+	char id[KMIP_ID_SIZE];
+
+	spoken(kmip_get_key(&payload, &key, &e), &e);
+	e = ERROR_NULL;
+	if (spoken(kmip_attributes(&payload, &response->version, &attributes, &e), &e) == 0)
+		while (spoken(kmip_next_attribute(&attributes, &response->version, &attribute, &e), &e) > 0)
+			;
+	e = ERROR_NULL;
+	while (spoken(kmip_next_reference(&references, &response->version, &attribute, &e), &e) > 0)
+		;
+	e = ERROR_NULL;
+	while (spoken(kmip_next_id(&ids, id, &e), &e) > 0)
+		;
+	e = ERROR_NULL;
+	while (spoken(kmip_next_version(&versions, &version, &e), &e) > 0)
+		;
+}
+
+/* What a key server answers to two operations. */
+static void fuzz_kmip(const char *text, size_t size)
+{
+	const struct kmip_request requests[] = { { .operation = KMIP_GET }, { .operation = KMIP_GET_ATTRIBUTES } };
+	_cleanup_secret_ struct secret message = SECRET_NULL;
+	struct kmip_response response;
+	struct error e = ERROR_NULL;
+	size_t i;
+
+	if (secret_copy(text, size, &message) < 0 ||
+	    spoken(kmip_decode(&message, requests, ARRAY_SIZE(requests), true, &response, &e), &e) < 0)
+		return;
+	for (i = 0; i < ARRAY_SIZE(requests); i++) {
+		e = ERROR_NULL;
+		spoken(kmip_succeeded(&response.results[i], requests[i].operation, &e), &e);
+		fuzz_kmip_payload(&response, response.results[i].payload);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(const char *text, size_t size) = {
 		fuzz_json, fuzz_wrap, fuzz_token, fuzz_backup, fuzz_text, fuzz_request, fuzz_disktab,
-		fuzz_conf, fuzz_answer,
+		fuzz_conf, fuzz_answer, fuzz_kmip,
 	};
 
 	if (size == 0 || secret_init() < 0)
