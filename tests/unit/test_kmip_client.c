@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The client against a server that plays bytes written down here. Called with
+ * the word "flow" the program does the life of a key over its standard input, a
+ * socket, for test_kmip_server.py.
+ */
+#include "unit.h"
+
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "kmip/client.h"
+
+#define VERSION(minor) "420069010000002042006a0200000004000000010000000042006b0200000004" minor "00000000"
+#define RESPONSE(size, minor) "42007b01" size "42007a0100000038" VERSION(minor) "42000d02000000040000000100000000"
+#define V0 "00000000"
+#define V1 "00000001"
+#define V2 "00000002"
+#define ACTIVATED RESPONSE("00000080", V2) "42000f010000003842005c05000000040000001200000000" \
+		  "42007f05000000040000000000000000" "42007c010000001042009407000000013100000000000000"
+#define REFUSED(reason) RESPONSE("00000068", V0) "42000f010000002042007f05000000040000000100000000" \
+			"42007e0500000004" reason "00000000"
+
+/* Answers whatever comes with what it has, @chunk bytes at a time, then closes. */
+struct server {
+	int fd;
+	const char *answer;
+	size_t chunk;
+	size_t asked;
+	uint8_t question[512];
+	pthread_t thread;
+};
+
+static void *serve(void *argument)
+{
+	struct server *s = argument;
+	uint8_t answer[1024];
+	size_t size = strlen(s->answer) / 2, at, n;
+	ssize_t got;
+
+	got = recv(s->fd, s->question, sizeof(s->question), 0);
+	s->asked = got > 0 ? (size_t) got : 0;
+	if (hex_decode(s->answer, answer, size) < 0)
+		size = 0;
+	for (at = 0; at < size; at += n) {
+		n = size - at < s->chunk ? size - at : s->chunk;
+		if (send(s->fd, answer + at, n, MSG_NOSIGNAL) != (ssize_t) n)
+			break;
+	}
+	shutdown(s->fd, SHUT_WR);
+	return NULL;
+}
+
+static void start(struct server *s, const char *answer, size_t chunk, int *ret_fd)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	*s = (struct server) { .fd = fds[1], .answer = answer, .chunk = chunk };
+	assert_true(strlen(answer) / 2 <= 1024);
+	assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
+	*ret_fd = fds[0];
+}
+
+static void stop(struct server *s, int fd)
+{
+	assert_int_equal(pthread_join(s->thread, NULL), 0);
+	close(s->fd);
+	close(fd);
+}
+
+static struct kmip_client client_of(int *fd, int32_t minor)
+{
+	return (struct kmip_client) {
+		.stream = kmip_stream_fd(fd), .version = { minor < 0 ? 0 : 1, minor < 0 ? 0 : minor }, .timeout = 20000,
+	};
+}
+
+static int try_revoke(const char *answer, size_t chunk, bool *ret_broken, struct error *e)
+{
+	struct kmip_client client;
+	struct server server;
+	int fd, r;
+
+	start(&server, answer, chunk, &fd);
+	client = client_of(&fd, 2);
+	r = kmip_revoke_key(&client, "1", e);
+	*ret_broken = client.broken;
+	stop(&server, fd);
+	return r;
+}
+
+static void short_reads_are_normal(void **state)
+{
+	static const char revoked[] = RESPONSE("00000080", V2) "42000f010000003842005c05000000040000001300000000"
+		"42007f05000000040000000000000000" "42007c010000001042009407000000013100000000000000";
+	struct error e = ERROR_NULL;
+	bool broken = true;
+	size_t chunk;
+
+	(void) state;
+	for (chunk = 1; chunk <= 256; chunk *= 4) {
+		assert_int_equal(try_revoke(revoked, chunk, &broken, &e), 0);
+		assert_false(broken);
+	}
+}
+
+static void refusals_break_nothing(void **state)
+{
+	struct error e = ERROR_NULL;
+	bool broken = true;
+
+	(void) state;
+	assert_int_equal(try_revoke(REFUSED("00000001"), 7, &broken, &e), -ENOKEY);
+	assert_false(broken);
+	unit_speaks(&e, "refused Revoke: Item Not Found");
+}
+
+static void damage_breaks(void **state)
+{
+	struct error e = ERROR_NULL;
+	bool broken = false;
+
+	(void) state;
+	assert_int_equal(try_revoke(ACTIVATED, 256, &broken, &e), -EBADMSG);
+	assert_true(broken);
+	assert_int_equal(try_revoke("485454502f312e3120343030", 256, &broken, &e), -EBADMSG);
+	assert_true(broken);
+	unit_speaks(&e, "no KMIP message");
+	assert_int_equal(try_revoke("42007b01000000", 256, &broken, &e), -ECONNRESET);
+	assert_true(broken);
+	assert_int_equal(try_revoke("42007b01fffffff8", 256, &broken, &e), -EMSGSIZE);
+	assert_true(broken);
+}
+
+static void deadline_and_broken(void **state)
+{
+	struct kmip_client client;
+	struct error e = ERROR_NULL;
+	int fds[2];
+
+	(void) state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	client = client_of(&fds[0], 2);
+	client.timeout = 50;
+	assert_int_equal(kmip_destroy_key(&client, "1", &e), -ETIMEDOUT);
+	unit_speaks(&e, "did not answer in time");
+	assert_int_equal(kmip_destroy_key(&client, "1", &e), -ENOTCONN);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static int negotiate(const char *answer, int32_t minor, struct kmip_version *ret, struct error *e)
+{
+	struct kmip_client client;
+	struct server server;
+	int fd, r;
+
+	start(&server, answer, 16, &fd);
+	client = client_of(&fd, minor);
+	r = kmip_negotiate(&client, e);
+	*ret = client.version;
+	stop(&server, fd);
+	/* Asked in 1.1 whatever is pinned: the minor version of the header. */
+	assert_true(server.asked > 51);
+	assert_int_equal(server.question[51], 1);
+	return r;
+}
+
+static void agrees_on_a_version(void **state)
+{
+	static const char discovered[] = RESPONSE("000000c8", V1) "42000f010000008042005c05000000040000001e00000000"
+		"42007f05000000040000000000000000" "42007c0100000058" VERSION("00000001") VERSION("00000002")
+		"4200690100000000";
+	static const char two[] = RESPONSE("000000c0", V1) "42000f010000007842005c05000000040000001e00000000"
+		"42007f05000000040000000000000000" "42007c0100000050" VERSION("00000001") VERSION("00000002");
+	struct kmip_version version;
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	assert_int_equal(negotiate(two, -1, &version, &e), 0);
+	assert_int_equal(version.minor, 2);
+	assert_int_equal(negotiate(two, 1, &version, &e), 0);
+	assert_int_equal(version.minor, 1);
+	assert_int_equal(negotiate(two, 4, &version, &e), -EPROTONOSUPPORT);
+	unit_speaks(&e, "KMIP 1.4, to which it is pinned");
+	assert_int_equal(negotiate(discovered, -1, &version, &e), -EBADMSG);
+	/* A server of 1.0 does not know the question. */
+	e = ERROR_NULL;
+	assert_int_equal(negotiate(REFUSED("00000005"), -1, &version, &e), 0);
+	assert_false(error_is_set(&e));
+	assert_int_equal(version.major, 1);
+	assert_int_equal(version.minor, 0);
+	assert_int_equal(negotiate(REFUSED("00000003"), -1, &version, &e), -EACCES);
+}
+
+/* The rest serves test_kmip_server.py. */
+
+/* A wrapping key of ours, for the server to wrap with. */
+static int register_wrapping_key(struct kmip_client *client, const struct secret *key,
+				 struct kmip_wrapping *ret, struct error *e)
+{
+	const struct kmip_attribute mask = {
+		.tag = KMIP_TAG_USAGE_MASK, .kind = KMIP_KIND_INTEGER, .number = KMIP_USAGE_WRAP | KMIP_USAGE_UNWRAP,
+	};
+	const struct kmip_request request = {
+		.operation = KMIP_REGISTER, .object_type = KMIP_SYMMETRIC_KEY, .attributes = &mask,
+		.n_attributes = 1, .key = key, .algorithm = KMIP_AES, .length = 256,
+	};
+	_cleanup_kmip_answer_ struct kmip_answer answer = KMIP_ANSWER_NULL;
+	struct kmip_wrapping wrapping = { .mode = KMIP_NIST_KEY_WRAP, .encoding = KMIP_NO_ENCODING };
+	int r;
+
+	r = kmip_call(client, &request, 1, false, &answer, e);
+	if (r == 0)
+		r = kmip_succeeded(&answer.response.results[0], KMIP_REGISTER, e);
+	if (r == 0)
+		r = kmip_get_id(&answer.response.results[0].payload, wrapping.key_id, e);
+	if (r == 0)
+		r = kmip_activate_key(client, wrapping.key_id, e);
+	if (r == 0)
+		*ret = wrapping;
+	return r;
+}
+
+static int fetch_both_ways(struct kmip_client *client, const char *id, struct error *e)
+{
+	_cleanup_secret_ struct secret kek = SECRET_NULL, clear = SECRET_NULL, wrapped = SECRET_NULL;
+	struct kmip_wrapping wrapping;
+	int r;
+
+	if (secret_random(32, &kek) < 0)
+		return error_oom(e);
+	r = register_wrapping_key(client, &kek, &wrapping, e);
+	if (r == 0)
+		r = kmip_fetch_key(client, id, NULL, NULL, &clear, e);
+	if (r == 0)
+		r = kmip_fetch_key(client, id, &wrapping, &kek, &wrapped, e);
+	if (r == 0)
+		printf("same %d\n", clear.size == 32 && secret_equal(&clear, &wrapped));
+	return r;
+}
+
+static void told(const char *what, struct kmip_client *client, const char *id)
+{
+	struct error e = ERROR_NULL;
+	uint32_t state = 0;
+	int r = kmip_key_state(client, id, &state, &e);
+
+	printf("%s %d %u\n", what, r, state);
+}
+
+static int life(struct kmip_client *client, struct error *e)
+{
+	char id[KMIP_ID_SIZE];
+	struct error ignored = ERROR_NULL;
+	int r;
+
+	r = kmip_create_key(client, id, e);
+	if (r < 0)
+		return r;
+	told("created", client, id);
+	r = kmip_activate_key(client, id, e);
+	if (r == 0)
+		r = kmip_activate_key(client, id, e);
+	if (r < 0)
+		return r;
+	told("activated", client, id);
+	r = fetch_both_ways(client, id, e);
+	if (r < 0)
+		return r;
+	printf("destroy %d\n", kmip_destroy_key(client, id, &ignored));
+	r = kmip_revoke_key(client, id, e);
+	if (r < 0)
+		return r;
+	told("revoked", client, id);
+	r = kmip_destroy_key(client, id, e);
+	if (r < 0)
+		return r;
+	told("destroyed", client, id);
+	return 0;
+}
+
+static int flow(void)
+{
+	struct error e = ERROR_NULL;
+	int fd = STDIN_FILENO, r;
+	struct kmip_client client = client_of(&fd, -1);
+
+	if (secret_init() < 0)
+		return EXIT_FAILURE;
+	r = kmip_negotiate(&client, &e);
+	if (r == 0) {
+		printf("version %d.%d\n", client.version.major, client.version.minor);
+		r = life(&client, &e);
+	}
+	if (r == 0) {
+		client.version = (struct kmip_version) { 2, 0 };
+		r = life(&client, &e);
+	}
+	if (r < 0)
+		fprintf(stderr, "%s\n", e.text);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(short_reads_are_normal),
+		cmocka_unit_test(refusals_break_nothing),
+		cmocka_unit_test(damage_breaks),
+		cmocka_unit_test(deadline_and_broken),
+		cmocka_unit_test(agrees_on_a_version),
+	};
+
+	if (argc == 2 && strcmp(argv[1], "flow") == 0)
+		return flow();
+	return cmocka_run_group_tests(tests, unit_setup, NULL);
+}
