@@ -189,6 +189,21 @@ static void unwraps_as_the_rfcs(void **state)
 	assert_memory_equal(padded.data, "\xc3\x7b\x7e\x64\x92\x58\x43\x40", 8);
 }
 
+/* A whole Key Value, wrapped by openssl enc -id-aes128-wrap. */
+static void unwraps_encoded(void **state)
+{
+	_cleanup_secret_ struct secret kek = unit_counting(16), plain = SECRET_NULL;
+	_cleanup_kmip_key_ struct kmip_key key =
+		wrapped_key("a088ca48441c8a58895daa5345800268a05f3a46737132a701910dbf954d4a10179f4e82331d17ee",
+			    KMIP_NIST_KEY_WRAP, 0);
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	assert_int_equal(kmip_unwrap(&kek, &key, &plain, &e), 0);
+	assert_int_equal(plain.size, 16);
+	assert_memory_equal(plain.data, "\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff", 16);
+}
+
 static void unwrap_refuses(void **state)
 {
 	_cleanup_secret_ struct secret kek = unit_counting(16), odd = unit_counting(17), plain = SECRET_NULL;
@@ -348,6 +363,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reasons_of_both_generations),
 		cmocka_unit_test(custom_of_2),
 		cmocka_unit_test(unwraps_as_the_rfcs),
+		cmocka_unit_test(unwraps_encoded),
 		cmocka_unit_test(unwrap_refuses),
 	};
 
