@@ -288,7 +288,7 @@ int op_provider_backup(struct call *call, json_t **ret_result, struct error *e)
 {
 	const char *name = call_text(call, "name");
 	char uuid[UUID_TEXT_SIZE], when[TIME_TEXT_SIZE];
-	struct provider_info info;
+	struct provider_info info = {0};
 	struct stat st;
 	int r;
 
@@ -329,7 +329,7 @@ int op_provider_restore(struct call *call, json_t **ret_result, struct error *e)
 	struct event_record record = EVENT_RECORD_NULL;
 	bool dry_run = call_flag(call, "dry_run");
 	char uuid[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE];
-	struct provider_restore_plan plan;
+	struct provider_restore_plan plan = {0};
 	int r;
 
 	r = events_begin(call->host->events,
