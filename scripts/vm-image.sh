@@ -80,6 +80,8 @@ add_programs()
 	for program in modprobe insmod rmmod lsmod modinfo depmod; do
 		ln -sfn kmod "$root/usr/bin/$program"
 	done
+	# Where the kernel looks when it wants a module itself
+	ln -sfn ../bin/kmod "$root/usr/sbin/modprobe"
 }
 
 # add_modules ROOT KERNEL RELEASE MODULE...: with what they depend on
@@ -123,7 +125,8 @@ base_image()
 
 	say "making the test machine's base image for $release"
 	mkdir -p "$VMCRYPT_CACHE/vm"
-	rm -f "$VMCRYPT_CACHE/vm/$release"-*.cpio
+	# Another checkout may be about to use a young one
+	find "$VMCRYPT_CACHE/vm" -name "$release-*.cpio" -mmin +720 -delete
 	root=$(mktemp -d "$VMCRYPT_CACHE/tmp-vm-XXXXXX")
 	skeleton "$root"
 	add_programs "$root"
