@@ -10,7 +10,6 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <openssl/crypto.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "kselftest_harness.h"
@@ -246,7 +245,6 @@ struct masked {
 	uint8_t bytes[HALVES * 16];
 	uint8_t uuid[UUID_LEN];
 	char text[37];
-	volatile int result;	/* of loading it; 1 while that is under way */
 };
 
 #define MASK	0xa5
@@ -287,9 +285,10 @@ static void mask_round_key(const uint8_t key[32], uint8_t ret[16])
 	}
 }
 
-/* makes a key, loads it, and forgets it */
-static int load_and_forget(struct masked *shared)
+/* makes a key, loads it, and forgets it; in a child, for its memory goes too */
+static int load_and_forget(void *arg)
 {
+	struct masked *shared = arg;
 	struct dek *d = OPENSSL_malloc(sizeof(*d));
 	struct nl nl;
 	int r = nl_open(&nl);
@@ -306,47 +305,12 @@ static int load_and_forget(struct masked *shared)
 }
 
 /*
- * In a child that lives on: the pages of one that has ended would lie about
- * unerased, and what OpenSSL left in them would look like the kernel's.
+ * Adds how often each round key is in @data; true when any is. Byte by byte: a
+ * comparison in vector registers would leave the key there.
  */
-static pid_t load_in_child(struct masked *shared)
-{
-	pid_t pid;
-
-	shared->result = 1;
-	pid = fork();
-	if (!pid) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		shared->result = load_and_forget(shared);
-		for (;;)
-			pause();
-	}
-	while (pid > 0 && shared->result == 1)
-		sleep_ms(5);
-	return pid;
-}
-
-#define KPF_MMAP	11
-#define KPF_ANON	12
-
-/* memory of a process, ours or the loader's, that lives on: not the kernel's to erase */
-static bool is_of_a_process(uint64_t at)
-{
-	uint64_t flags = 0;
-	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		read_all(fd, &flags, sizeof(flags), at / 4096 * sizeof(flags));
-		close(fd);
-	}
-	return flags & (1ull << KPF_MMAP | 1ull << KPF_ANON);
-}
-
-/* adds how often each round key is in @data, the memory at @at; true when any is */
-static bool count_in(const struct masked *k, uint64_t at, const uint8_t *data, size_t size,
+static bool count_in(const struct masked *k, const uint8_t *data, size_t size,
 		     unsigned int counts[HALVES])
 {
-	uint8_t candidate[16];
 	uint32_t first[HALVES], v;
 	bool found = false;
 
@@ -357,13 +321,15 @@ static bool count_in(const struct masked *k, uint64_t at, const uint8_t *data, s
 		memcpy(&v, data + i, 4);
 		v ^= MASK * 0x01010101u;
 		for (int part = 0; part < HALVES; part++) {
+			int same = 0;
+
 			if (v != first[part])
 				continue;
-			for (int j = 0; j < 16; j++)
-				candidate[j] = data[i + j] ^ MASK;
-			if (memcmp(candidate, k->bytes + 16 * part, 16))
+			while (same < 16 && (data[i + same] ^ MASK) == k->bytes[16 * part + same])
+				same++;
+			if (same < 16)
 				continue;
-			counts[part] += !is_of_a_process(at + i);
+			counts[part]++;
 			found = true;
 		}
 	}
@@ -391,7 +357,7 @@ static int count_in_memory(const struct masked *k, unsigned int counts[HALVES])
 					  (off_t)(p.p_offset + at));
 
 			/* or it would be found here again */
-			if (n > 0 && count_in(k, p.p_paddr + at, piece, (size_t)n, counts))
+			if (n > 0 && count_in(k, piece, (size_t)n, counts))
 				memset(piece, 0, sizeof(piece));
 		}
 	}
@@ -411,12 +377,9 @@ TEST_F_TIMEOUT(residue, nothing_stays_in_memory, 120)
 	struct line l = { .length = 2048, .uuid = k->text };
 	unsigned int minor;
 	char table[256];
-	pid_t pid;
 
 	ASSERT_EQ(0, loop_new(&disk, MIB, 512, 0));
-	pid = load_in_child(k);
-	ASSERT_LT(0, pid);
-	ASSERT_EQ(0, k->result);
+	ASSERT_EQ(0, in_child(load_and_forget, k));
 	l.device = disk.node;
 	line_print(&l, table, sizeof(table));
 	ASSERT_EQ(0, dm_make("vt-residue", table, 0, &minor));
@@ -433,7 +396,6 @@ TEST_F_TIMEOUT(residue, nothing_stays_in_memory, 120)
 		EXPECT_EQ(0, counts[i])
 			TH_LOG("the schedule of half %d of the key", i);
 	}
-	kill(pid, SIGKILL);
 	ASSERT_EQ(0, dm_remove("vt-residue"));
 	disk_free(&disk);
 }
