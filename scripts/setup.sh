@@ -12,6 +12,7 @@ BUILD_PACKAGES=(
 	libssl-dev libnl-3-dev libnl-genl-3-dev libcryptsetup-dev
 	libdevmapper-dev libjansson-dev libsystemd-dev libudev-dev
 	libtss2-dev libseccomp-dev uuid-dev
+	libwebsockets-dev libsqlite3-dev libcurl4-openssl-dev
 )
 
 TEST_PACKAGES=(
