@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The ratios as an SVG: a bar for each point, its target as a line."""
 
-WIDTH, BAR, GAP, TOP, HEIGHT, LEFT = 980, 16, 6, 64, 200, 48
+WIDTH, BAR, GAP, TOP, HEIGHT, LEFT = 980, 24, 6, 64, 200, 48
 SCALE_MAX = 1.1
 COLOURS = {"6.1": "#4878a8", "6.12": "#78a848"}
 OTHER_COLOUR = "#888888"
@@ -34,7 +34,7 @@ def bar(x, top, point, kernel):
     y = y_of(top, ratio)
     colour = COLOURS.get(kernel, OTHER_COLOUR)
     parts = [f'<rect x="{x:.1f}" y="{y:.1f}" width="{BAR}" height="{top + HEIGHT - y:.1f}" fill="{colour}"/>',
-             text(x + BAR / 2, y - 3, f"{ratio:.2f}", size=8)]
+             text(x + BAR / 2, y + 12, f"{ratio:.2f}", size=9, extra='fill="white"')]
     if "tuned" in point["limits"]:
         line = y_of(top, point["limits"]["tuned"])
         parts.append(f'<line x1="{x - 2:.1f}" y1="{line:.1f}" x2="{x + BAR + 2:.1f}" y2="{line:.1f}" '
@@ -62,7 +62,8 @@ def panel(top, kernels, sector):
 def plot(kernels):
     """The whole picture."""
     height = TOP + 2 * (HEIGHT + 60)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
+    parts = ['<!-- SPDX-License-Identifier: LGPL-2.1-or-later -->',
+             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
              'font-family="sans-serif">', f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
              text(LEFT, 22, "Instructions per I/O: vmcrypt ÷ dm-crypt tuned "
                   "(no_read_workqueue no_write_workqueue); lower is better", size=14, anchor="start")]

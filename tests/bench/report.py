@@ -143,14 +143,16 @@ def main():
         except Unmeasured as point:
             print(f"report.py: {path} has no measurement of {point}", file=sys.stderr)
             return 2
-    missed = sum(len(p["missed"]) for entry in kernels.values() for p in entry["points"])
+    points = [p for entry in kernels.values() for p in entry["points"]]
+    missed = sum(len(p["missed"]) for p in points)
+    targets = sum(len(p["limits"]) for p in points)
     with open(options.json, "w", encoding="utf-8") as out:
         json.dump({"unit": "instructions per I/O", "missed": missed, "kernels": kernels}, out, indent=1)
         out.write("\n")
     with open(options.svg, "w", encoding="utf-8") as out:
         out.write(plot(kernels))
     print(table(kernels))
-    print(f"\n{missed} targets missed" if missed else "\nall targets met")
+    print(f"\nbench: {targets - missed} passed, {missed} failed")
     return 1 if missed else 0
 
 
