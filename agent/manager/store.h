@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the manager keeps: JSON documents of kinds, in DIR/manager.db.
+ *
+ * Narrow on purpose: whoever calls this knows no SQL, so that another database
+ * can stand behind it. No document holds a secret in clear (manager/vault.h).
+ *
+ * Space is kept in reserve (DIR/reserve) and given back when the disk is full,
+ * so that keys and events go on; store_get_status() warns until it is whole again.
+ *
+ * Any thread may call what is here.
+ */
+#ifndef MANAGER_STORE_H
+#define MANAGER_STORE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/errors.h"
+
+#define STORE_DOCUMENT_MAX	(256U * 1024)	/* bytes of one document as text */
+#define STORE_KIND_MAX		32U		/* bytes of a kind or a field */
+#define STORE_ID_MAX		256U		/* bytes of an id */
+#define STORE_DEPTH_MAX		8U		/* transactions inside each other */
+
+struct store;
+
+/**
+ * store_open() - open the database of a folder; make or migrate it
+ * @dir: made with mode 0700 when it is missing, its parent is not
+ * @ret: written only on success
+ *
+ * Return: 0; -EBUSY: another manager has it; -EBADMSG: not a database, or a
+ * damaged one; -EPROTONOSUPPORT: another program's, or of a later version;
+ * -ENOSPC; or what the files answered.
+ */
+int store_open(const char *dir, struct store **ret, struct error *e);
+void store_free(struct store *store);
+
+/**
+ * store_begin() - begin a transaction; other threads wait until it ends
+ *
+ * They nest in one thread: an inner one that is rolled back leaves the outer one
+ * as it was before. Without any, each call is a transaction of its own.
+ */
+int store_begin(struct store *s, struct error *e);
+
+/**
+ * store_commit() - end the innermost transaction; the outermost makes it durable
+ *
+ * On failure it has been rolled back: store_rollback() must not follow.
+ */
+int store_commit(struct store *s, struct error *e);
+
+/** store_rollback() - end the innermost transaction and undo what it did */
+void store_rollback(struct store *s);
+
+/**
+ * store_get() - one document by its id
+ * @ret: has the id as its member "id"; the caller owns it; written only on success
+ *
+ * Return: 0; -ENOENT.
+ */
+int store_get(struct store *s, const char *kind, const char *id, json_t **ret, struct error *e);
+
+/**
+ * store_find() - the first document, by name then id, whose @field is @value
+ * @field: a member that holds a string: lower case, digits and '_'. An index serves
+ *	name, cluster, host, vm, provider, user and serial; others are searched for
+ *
+ * Return: 0; -ENOENT.
+ */
+int store_find(struct store *s, const char *kind, const char *field, const char *value,
+	       json_t **ret, struct error *e);
+
+/**
+ * store_list() - all documents of a kind whose @field is @value
+ * @field: as in store_find(); NULL: all of the kind
+ * @ret: an array in the order of name, then id; may be empty
+ */
+int store_list(struct store *s, const char *kind, const char *field, const char *value,
+	       json_t **ret, struct error *e);
+
+/**
+ * store_insert() - add a document
+ * @document: not changed; its "name", where there is one, is unique within the kind
+ *
+ * Return: 0; -EEXIST: the id or the name is taken; -EFBIG.
+ */
+int store_insert(struct store *s, const char *kind, const char *id, const json_t *document,
+		 struct error *e);
+
+/**
+ * store_update() - replace a document as a whole
+ *
+ * Return: 0; -ENOENT; -EEXIST: the name is another's.
+ */
+int store_update(struct store *s, const char *kind, const char *id, const json_t *document,
+		 struct error *e);
+
+/** store_delete() - remove a document. Return: 0; -ENOENT. */
+int store_delete(struct store *s, const char *kind, const char *id, struct error *e);
+
+/**
+ * struct store_status - for /about and the journal
+ * @healthy: the reserve is whole and the last write went well
+ * @reserve: bytes in reserve
+ * @trouble: what is wrong and what to do when not healthy
+ */
+struct store_status {
+	bool healthy;
+	uint64_t reserve;
+	char trouble[ERROR_TEXT_SIZE];
+};
+
+void store_get_status(struct store *s, struct store_status *ret);
+
+#endif /* MANAGER_STORE_H */
