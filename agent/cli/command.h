@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "cli/fields.h"
+
 #define CLI_POSITIONALS_MAX	3
 #define CLI_OPTIONS_MAX		8
 
@@ -16,6 +18,7 @@
  * enum cli_kind - what an argument is, and so how it reaches the agent
  * @CLI_FLAG: an option without a value; ``true`` in the request
  * @CLI_TEXT: a string
+ * @CLI_LIST: strings with commas between them; an array in the request
  * @CLI_NUMBER: a decimal number, 1 to 2^31 - 1
  * @CLI_PATH: a path, made absolute, because the agent's working directory is
  *	another one
@@ -28,6 +31,7 @@
 enum cli_kind {
 	CLI_FLAG,
 	CLI_TEXT,
+	CLI_LIST,
 	CLI_NUMBER,
 	CLI_PATH,
 	CLI_OBJECT,
@@ -74,7 +78,14 @@ enum cli_secret {
  * struct cli_command - one noun and verb
  * @noun: the first word
  * @verb: the second word; %NULL where the noun stands alone
- * @op: name of the operation in the protocol
+ * @op: name of the operation in the agent's protocol; %NULL for the manager's
+ * @route: method and path of the manager's interface, ``{NAME}`` standing for the
+ *	argument of that name; %NULL for the agent's
+ * @member: with @route: member of the answer that holds a list; %NULL where the
+ *	answer is one object
+ * @columns: with @route: what a human sees of each object
+ * @n_columns: how many; with none, what was done is said in a word
+ * @keeps_token: with @route: the answer's ``token`` goes into the file for it
  * @summary: one line, no full stop
  * @details: text for --help, lines up to 76 columns; %NULL for none
  * @secret: see &enum cli_secret
@@ -90,6 +101,11 @@ struct cli_command {
 	const char *noun;
 	const char *verb;
 	const char *op;
+	const char *route;
+	const char *member;
+	const struct field *columns;
+	size_t n_columns;
+	bool keeps_token;
 	const char *summary;
 	const char *details;
 	enum cli_secret secret;

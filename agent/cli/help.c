@@ -3,12 +3,19 @@
 
 #include <string.h>
 
+#include "cli/manager.h"
+
 static const char global_help[] =
 	"Options of every command:\n"
 	"      --json         print JSON; its fields are described in schema.json\n"
 	"      --socket PATH  the agent's control socket\n"
 	"  -h, --help         print help on everything, a noun, or a command\n"
-	"      --version      print the version\n";
+	"      --version      print the version\n"
+	"      --manager URL  ask a manager, not this host's agent; stands before the command\n"
+	"      --ca FILE      certificates that the manager's is signed by\n"
+	"      --token-file FILE  where the session's token is kept\n"
+	"      --certificate FILE  with the manager: a certificate in the place of a session\n"
+	"      --certificate-key FILE  its key\n";
 
 static const char status_help[] =
 	"Exit status:\n"
@@ -58,10 +65,12 @@ static void help_command(FILE *out, const struct cli_command *c)
 	fprintf(out, "\n%s", global_help);
 }
 
-static void help_list(FILE *out, const char *noun)
+static void help_list(FILE *out, const char *noun, bool manager)
 {
-	for (size_t i = 0; i < cli_n_commands; i++) {
-		const struct cli_command *c = &cli_commands[i];
+	size_t n = manager ? manager_n_commands : cli_n_commands;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct cli_command *c = manager ? &manager_commands[i] : &cli_commands[i];
 		char name[64];
 
 		if (noun && strcmp(c->noun, noun) != 0)
@@ -72,7 +81,7 @@ static void help_list(FILE *out, const char *noun)
 	}
 }
 
-void cli_help(FILE *out, const char *noun, const struct cli_command *command)
+void cli_help(FILE *out, const char *noun, const struct cli_command *command, bool manager)
 {
 	if (command) {
 		help_command(out, command);
@@ -81,10 +90,14 @@ void cli_help(FILE *out, const char *noun, const struct cli_command *command)
 	if (noun)
 		fprintf(out, "Usage: vmcryptctl %s VERB [ARGUMENTS]\n\nCommands:\n",
 			noun);
+	else if (manager)
+		fputs("Usage: vmcryptctl --manager URL NOUN VERB [ARGUMENTS]\n\n"
+		      "vmcryptctl asks vmcrypt-manager, which keeps the hosts, their key\n"
+		      "providers, and who may do what.\n\nCommands:\n", out);
 	else
 		fputs("Usage: vmcryptctl NOUN VERB [ARGUMENTS]\n\n"
 		      "vmcryptctl asks vmcryptd, the key agent of this host, to manage\n"
 		      "key providers and encrypted VM disks.\n\nCommands:\n", out);
-	help_list(out, noun);
+	help_list(out, noun, manager);
 	fprintf(out, "\n%s\n%s", global_help, status_help);
 }

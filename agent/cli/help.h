@@ -11,7 +11,8 @@
  * @out: where to
  * @noun: the noun; %NULL for everything
  * @command: the command; %NULL for help on the noun
+ * @manager: the commands of a manager, not the agent's
  */
-void cli_help(FILE *out, const char *noun, const struct cli_command *command);
+void cli_help(FILE *out, const char *noun, const struct cli_command *command, bool manager);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/help.h"
+#include "cli/manager.h"
 #include "cli/parse.h"
 #include "cli/run.h"
 #include "cli/text.h"
@@ -18,11 +19,15 @@ static void print_error(const struct error *e)
 
 static int run(const struct cli_call *call, struct error *e)
 {
-	/* Only a command that handles a password has something to hide. */
-	if (call->command->secret != CLI_SECRET_NONE &&
-	    harden_process(/* lock_memory= */ true, e) < 0)
+	/*
+	 * Only a command that handles a password or a token has something to hide.
+	 * The manager's are any user's, who may not lock all of this process.
+	 */
+	if ((call->command->secret != CLI_SECRET_NONE || call->manager) &&
+	    harden_process(/* lock_memory= */ !call->manager, e) < 0)
 		return (int)e->status;
-	return cli_run(call, stdout, stderr, e);
+	return call->manager ? manager_run(call, stdout, e) :
+			       cli_run(call, stdout, stderr, e);
 }
 
 int main(int argc, char **argv)
@@ -35,7 +40,7 @@ int main(int argc, char **argv)
 	if (cli_parse(argc, argv, &call, &e) < 0)
 		status = (int)e.status;
 	else if (call.action == CLI_HELP)
-		cli_help(stdout, call.noun, call.command);
+		cli_help(stdout, call.noun, call.command, call.manager);
 	else if (call.action == CLI_VERSION)
 		printf("vmcryptctl %s\n", VMCRYPT_VERSION);
 	else

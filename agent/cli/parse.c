@@ -10,23 +10,35 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/manager.h"
+#include "cli/rest.h"
 #include "common/cleanup.h"
 #include "host/protocol.h"
 
 /* What getopt_long returns for an option: above all characters. */
 enum option_value {
 	GLOBAL_HELP = 0x100,
+	GLOBAL_CA,
+	GLOBAL_CERTIFICATE,
+	GLOBAL_CERTIFICATE_KEY,
 	GLOBAL_JSON,
+	GLOBAL_MANAGER,
 	GLOBAL_SOCKET,
+	GLOBAL_TOKEN_FILE,
 	GLOBAL_VERSION,
 	COMMAND_OPTION = 0x200,	/* plus its index */
 };
 
 static const struct option global_options[] = {
-	{ "help",    no_argument,       NULL, GLOBAL_HELP },
-	{ "json",    no_argument,       NULL, GLOBAL_JSON },
-	{ "socket",  required_argument, NULL, GLOBAL_SOCKET },
-	{ "version", no_argument,       NULL, GLOBAL_VERSION },
+	{ "ca",              required_argument, NULL, GLOBAL_CA },
+	{ "certificate",     required_argument, NULL, GLOBAL_CERTIFICATE },
+	{ "certificate-key", required_argument, NULL, GLOBAL_CERTIFICATE_KEY },
+	{ "help",            no_argument,       NULL, GLOBAL_HELP },
+	{ "json",            no_argument,       NULL, GLOBAL_JSON },
+	{ "manager",         required_argument, NULL, GLOBAL_MANAGER },
+	{ "socket",          required_argument, NULL, GLOBAL_SOCKET },
+	{ "token-file",      required_argument, NULL, GLOBAL_TOKEN_FILE },
+	{ "version",         no_argument,       NULL, GLOBAL_VERSION },
 };
 
 #define N_GLOBAL_OPTIONS (sizeof(global_options) / sizeof(global_options[0]))
@@ -97,6 +109,21 @@ static json_t *number_value(const char *value)
 	return json_integer((json_int_t)number);
 }
 
+static json_t *list_value(const char *value)
+{
+	_cleanup_json_ json_t *list = json_array();
+	size_t length;
+
+	for (const char *at = value; list; at += length + 1) {
+		length = strcspn(at, ",");
+		if (length == 0 || json_array_append_new(list, json_stringn(at, length)) < 0)
+			return NULL;
+		if (at[length] == '\0')
+			break;
+	}
+	return TAKE_PTR(list);
+}
+
 static json_t *path_value(const char *value)
 {
 	_cleanup_free_ char *cwd = NULL;
@@ -114,6 +141,8 @@ static json_t *json_value(const struct cli_param *param, const char *value)
 	switch (param->kind) {
 	case CLI_FLAG:
 		return json_true();
+	case CLI_LIST:
+		return list_value(value);
 	case CLI_NUMBER:
 		return number_value(value);
 	case CLI_PATH:
@@ -130,6 +159,9 @@ static bool too_long(const struct cli_param *param, const char *value)
 	bool path = param->kind != CLI_TEXT &&
 		    (param->kind != CLI_OBJECT || strchr(value, '/'));
 
+	/* Each word of a list is held to its bound by who takes it. */
+	if (param->kind == CLI_LIST)
+		return strlen(value) > PROTOCOL_PATH_MAX;
 	return strlen(value) > (path ? PROTOCOL_PATH_MAX : PROTOCOL_NAME_MAX);
 }
 
@@ -230,11 +262,33 @@ static int set_positional(struct parser *p, const char *value)
 	return set_param(p, positional, value);
 }
 
-static void set_global(struct parser *p, int option, const char *value)
+static int set_manager(struct parser *p, const char *url)
+{
+	if (p->call->noun)
+		return usage_error(p, "--manager stands before the command");
+	p->call->manager = url;
+	return rest_check_url(url, p->e);
+}
+
+static int set_global(struct parser *p, int option, const char *value)
 {
 	switch (option) {
+	case GLOBAL_CA:
+		p->call->ca = value;
+		break;
+	case GLOBAL_CERTIFICATE:
+		p->call->certificate = value;
+		break;
+	case GLOBAL_CERTIFICATE_KEY:
+		p->call->certificate_key = value;
+		break;
 	case GLOBAL_HELP:
 		p->call->action = CLI_HELP;
+		break;
+	case GLOBAL_MANAGER:
+		return set_manager(p, value);
+	case GLOBAL_TOKEN_FILE:
+		p->call->token_file = value;
 		break;
 	case GLOBAL_JSON:
 		p->call->json = true;
@@ -246,6 +300,7 @@ static void set_global(struct parser *p, int option, const char *value)
 		p->call->action = CLI_VERSION;
 		break;
 	}
+	return 0;
 }
 
 static void build_options(const struct cli_command *c,
@@ -293,8 +348,7 @@ static int take_option(struct parser *p, const struct option *options, int c,
 				   "option %s takes no value" :
 				   "unknown option %s", word);
 	case 'h':
-		set_global(p, GLOBAL_HELP, NULL);
-		return 0;
+		return set_global(p, GLOBAL_HELP, NULL);
 	case 1:
 		return set_positional(p, optarg);
 	}
@@ -304,8 +358,7 @@ static int take_option(struct parser *p, const struct option *options, int c,
 				   word, options[index].name);
 	if (c >= COMMAND_OPTION)
 		return set_option(p, (unsigned int)(c - COMMAND_OPTION), optarg);
-	set_global(p, c, optarg);
-	return 0;
+	return set_global(p, c, optarg);
 }
 
 /**
@@ -349,10 +402,14 @@ static int next_word(struct parser *p, const char **ret)
 	return 0;
 }
 
-static const struct cli_command *find_command(const char *noun, const char *verb)
+static const struct cli_command *find_command(const struct parser *p, const char *noun,
+					      const char *verb)
 {
-	for (size_t i = 0; i < cli_n_commands; i++) {
-		const struct cli_command *c = &cli_commands[i];
+	bool manager = p->call->manager;
+	size_t n = manager ? manager_n_commands : cli_n_commands;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct cli_command *c = manager ? &manager_commands[i] : &cli_commands[i];
 
 		if (strcmp(c->noun, noun) != 0)
 			continue;
@@ -374,7 +431,7 @@ static int parse_command(struct parser *p)
 		return r;
 	if (!noun)
 		return usage_error(p, "a command is missing");
-	c = find_command(noun, NULL);
+	c = find_command(p, noun, NULL);
 	if (!c)
 		return usage_error(p, "unknown command \"%s\"", noun);
 	p->call->noun = c->noun;
@@ -388,7 +445,7 @@ static int parse_command(struct parser *p)
 		return r;
 	if (!verb)
 		return usage_error(p, "%s wants one more word", noun);
-	c = find_command(noun, verb);
+	c = find_command(p, noun, verb);
 	if (!c)
 		return usage_error(p, "unknown command \"%s %s\"", noun, verb);
 	p->call->command = c;

@@ -18,6 +18,11 @@ enum cli_action {
  * @command: the command; %NULL for help on a noun or on everything
  * @args: the request's ``args``; owned
  * @socket: path of the control socket; points into the argument vector
+ * @manager: address of the manager that is asked instead of the agent, or %NULL
+ * @ca: file with the manager's CA, or %NULL
+ * @certificate: file with the caller's certificate for the manager, or %NULL
+ * @certificate_key: file with its key; %NULL: in the same file
+ * @token_file: file with the token of a session, or %NULL for the usual one
  * @json: print JSON
  * @in_file: file to be read by the agent, or %NULL; into the argument vector
  * @out_file: file to be written by the agent, or %NULL
@@ -30,6 +35,11 @@ struct cli_call {
 	const struct cli_command *command;
 	json_t *args;
 	const char *socket;
+	const char *manager;
+	const char *ca;
+	const char *certificate;
+	const char *certificate_key;
+	const char *token_file;
 	bool json;
 	const char *in_file;
 	const char *out_file;

@@ -4,9 +4,10 @@
 # Completion of vmcryptctl for bash. Words and options come from its help
 # texts, names of providers and disks from the agent.
 
-# The help text of the words given, nothing when they are no command.
+# The help text of the words given, nothing when they are no command. The
+# commands of a manager are others than the agent's.
 _vmcryptctl_help() {
-	vmcryptctl "$@" --help 2>/dev/null
+	vmcryptctl ${manager:+--manager "$manager"} "$@" --help 2>/dev/null
 }
 
 # Names in the agent's answer: --json puts one member on a line. Names that
@@ -52,6 +53,8 @@ _vmcryptctl_options() {
 _vmcryptctl_values() {
 	local noun=$1 verb=$2 value=$3
 
+	# Names at a manager would want a session
+	[ -z "$manager" ] || return 0
 	case $noun.$verb:$value in
 	provider.*:NAME|disk.create:NAME)
 		_vmcryptctl_names provider ;;
@@ -82,10 +85,11 @@ _vmcryptctl_takes_value() {
 
 _vmcryptctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local noun='' verb='' positionals=0 skip='' word value='' words
+	local noun='' verb='' positionals=0 skip='' word value='' words manager='' before=''
 
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		if [ -n "$skip" ]; then
+			[ "$before" != --manager ] || manager=$word
 			skip=''
 		elif [[ $word == --* ]]; then
 			if [[ $word != *=* ]] && _vmcryptctl_takes_value "$word"; then
@@ -93,11 +97,12 @@ _vmcryptctl() {
 			fi
 		elif [ -z "$noun" ]; then
 			noun=$word
-		elif [ -z "$verb" ] && [ "$noun" != status ]; then
+		elif [ -z "$verb" ] && [[ $noun != @(status|about) ]]; then
 			verb=$word
 		else
 			positionals=$((positionals + 1))
 		fi
+		before=$word
 	done
 
 	if [ -n "$skip" ]; then
@@ -107,7 +112,7 @@ _vmcryptctl() {
 		words=$(_vmcryptctl_options "$noun" "$verb")
 	elif [ -z "$noun" ]; then
 		words=$(_vmcryptctl_words 1)
-	elif [ -z "$verb" ] && [ "$noun" != status ]; then
+	elif [ -z "$verb" ] && [[ $noun != @(status|about) ]]; then
 		words=$(_vmcryptctl_words 2 "$noun")
 	else
 		value=$(_vmcryptctl_positional "$noun" "$verb" $((positionals + 1)))

@@ -122,6 +122,27 @@ def completion_knows_values():
     assert "--key-size" not in completed("disk", "export-key", "--")
 
 
-run([help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
+def manager_commands():
+    text = ctl("--manager", "https://localhost", "--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    return [line[2:20].split() for line in text.splitlines()]
+
+
+def manager_s_page_has_every_command_and_option():
+    page = read("agent/man/vmcryptctl-manager.8").replace("\\-", "-")
+    assert len(manager_commands()) > 10
+    for words in manager_commands():
+        assert " ".join(words) in page, words
+        for option in options("--manager", "https://localhost", *words):
+            assert option in page, (words, option)
+
+
+def completion_knows_the_manager_s_commands():
+    every = manager_commands()
+    equal(completed("--manager", "https://localhost", ""), sorted({words[0] for words in every}))
+    equal(completed("--manager", "https://localhost", "vm", ""),
+          sorted(words[1] for words in every if words[0] == "vm"))
+
+
+run([manager_s_page_has_every_command_and_option, completion_knows_the_manager_s_commands, help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
      man_page_has_every_command_and_option, man_pages_are_clean, completion_knows_every_command,
      completion_knows_values])

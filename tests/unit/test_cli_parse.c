@@ -297,7 +297,7 @@ static void test_help_text(void **state)
 		FILE *out = open_memstream(&text, &size);
 
 		assert_non_null(out);
-		cli_help(out, c->noun, c);
+		cli_help(out, c->noun, c, /* manager= */ false);
 		assert_int_equal(fclose(out), 0);
 		assert_non_null(strstr(text, c->summary));
 		for (const struct cli_param *p = c->options; p->name; p++)

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/manager.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/rest.h"
+#include "cli/run.h"
+#include "cli/secret_source.h"
+#include "common/cleanup.h"
+#include "common/fileio.h"
+
+#define TOKEN_MAX	4096U	/* bytes */
+
+static bool has_body(const char *route)
+{
+	return strncmp(route, "GET ", 4) != 0 && strncmp(route, "DELETE ", 7) != 0;
+}
+
+/* What a member is in a path or a query. */
+static char *word_of(const json_t *value)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (json_is_string(value))
+		return rest_escape(json_string_value(value));
+	text = json_dumps(value, JSON_ENCODE_ANY);
+	return text ? rest_escape(text) : NULL;
+}
+
+static int print_member(FILE *out, json_t *args, const char *name, size_t size)
+{
+	char key[64];
+	_cleanup_free_ char *word = NULL;
+
+	if (size >= sizeof(key))
+		return -EINVAL;
+	memcpy(key, name, size);
+	key[size] = '\0';
+	word = word_of(json_object_get(args, key));
+	if (!word)
+		return -ENOMEM;
+	fputs(word, out);
+	json_object_del(args, key);
+	return 0;
+}
+
+static int print_path(FILE *out, const char *path, json_t *args)
+{
+	int r = 0;
+
+	while (r == 0 && *path) {
+		size_t size = strcspn(path, "{");
+
+		fwrite(path, 1, size, out);
+		path += size;
+		if (*path != '{')
+			break;
+		size = strcspn(++path, "}");
+		r = print_member(out, args, path, size);
+		path += size + 1;
+	}
+	return r;
+}
+
+static int print_query(FILE *out, json_t *args)
+{
+	const char *key, *before = "?";
+	json_t *value;
+
+	json_object_foreach(args, key, value) {
+		_cleanup_free_ char *word = word_of(value);
+
+		if (!word)
+			return -ENOMEM;
+		fprintf(out, "%s%s=%s", before, key, word);
+		before = "&";
+	}
+	return 0;
+}
+
+int manager_path(const char *route, json_t *args, char **ret, struct error *e)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	int r;
+
+	if (!out)
+		return error_oom(e);
+	r = print_path(out, strchr(route, ' ') + 1, args);
+	if (r == 0 && !has_body(route))
+		r = print_query(out, args);
+	if (fclose(out) != 0 || r < 0)
+		return error_oom(e);
+	*ret = TAKE_PTR(text);
+	return 0;
+}
+
+static int token_path(const struct cli_call *call, char **ret, struct error *e)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	char *path = NULL;
+	int r;
+
+	if (call->token_file)
+		r = asprintf(&path, "%s", call->token_file);
+	else if (dir && *dir == '/')
+		r = asprintf(&path, "%s/vmcrypt-session", dir);
+	else
+		return error_usage(e, "There is no XDG_RUNTIME_DIR to keep the session's token in: name a file by --token-file");
+	if (r < 0)
+		return error_oom(e);
+	*ret = path;
+	return 0;
+}
+
+/* A session's token, or none where a certificate says who asks. */
+static int read_token(const struct cli_call *call, struct secret *ret, struct error *e)
+{
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	r = token_path(call, &path, e);
+	if (r == 0 && access(path, F_OK) < 0 && errno == ENOENT)
+		r = call->certificate ? 0 :
+			error_set(e, ENOENT, EXIT_NOT_ALLOWED, /* reason= */ 0,
+				  "There is no session (%s): log in by \"vmcryptctl --manager %s session create USER\"",
+				  path, call->manager);
+	else if (r == 0)
+		r = file_read_secret_path(path, TOKEN_MAX, ret, e);
+	else if (call->certificate)
+		r = 0;
+	while (r == 0 && ret->size > 0 && ret->data[ret->size - 1] == '\n')
+		secret_shrink(ret, ret->size - 1);
+	return r;
+}
+
+static int keep_token(const struct cli_call *call, json_t *answer, struct error *e)
+{
+	const char *token = json_string_value(json_object_get(answer, "token"));
+	_cleanup_free_ char *path = NULL;
+	int r;
+
+	if (!token || strlen(token) > TOKEN_MAX)
+		return error_fail(e, EPROTO, "The manager at %s answered without a token", call->manager);
+	r = token_path(call, &path, e);
+	if (r == 0)
+		r = file_write_atomic(path, token, strlen(token), 0600, e);
+	/* From here on the file has it; the answer is printed. */
+	json_object_del(answer, "token");
+	return r;
+}
+
+static int add_password(const struct cli_call *call, json_t *body, struct error *e)
+{
+	_cleanup_secret_ struct secret password = SECRET_NULL;
+	_cleanup_close_ int fd = -1;
+	json_t *text;
+	int r;
+
+	if (call->command->secret == CLI_SECRET_NONE)
+		return 0;
+	r = cli_secret_open(call, &fd, e);
+	if (r == 0)
+		r = file_read_password(fd, "the password", &password, e);
+	if (r < 0)
+		return r;
+	/* freed memory is erased in this program */
+	text = json_stringn((const char *)password.data, password.size);
+	if (!text)
+		return error_usage(e, "The password must be UTF-8");
+	return json_object_set_new(body, "password", text) < 0 ? error_oom(e) : 0;
+}
+
+static int request(const struct cli_call *call, json_t **ret, struct error *e)
+{
+	const char *route = call->command->route;
+	struct rest_target target = {
+		.url = call->manager,
+		.ca = call->ca,
+		.certificate = call->certificate,
+		.certificate_key = call->certificate_key ? call->certificate_key : call->certificate,
+	};
+	_cleanup_free_ char *path = NULL, *method = strndup(route, strcspn(route, " "));
+	int r;
+
+	if (!method)
+		return error_oom(e);
+	r = manager_path(route, call->args, &path, e);
+	if (r == 0)
+		r = add_password(call, call->args, e);
+	if (r == 0 && !call->command->keeps_token)
+		r = read_token(call, &target.token, e);
+	if (r == 0)
+		r = rest_call(&target, method, path, has_body(route) ? call->args : NULL, ret, e);
+	secret_done(&target.token);
+	return r;
+}
+
+static void show(const struct cli_command *c, FILE *out, const json_t *answer)
+{
+	if (c->member)
+		fields_print_list(out, c->columns, c->n_columns,
+				  json_object_get(answer, c->member), "There is none.");
+	else if (c->n_columns > 0)
+		fields_print_object(out, c->columns, c->n_columns, answer);
+	else
+		fputs("Done.\n", out);
+}
+
+static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, struct error *e)
+{
+	const struct cli_command *c = call->command;
+	int r = c->keeps_token ? keep_token(call, answer, e) : 0;
+
+	if (r < 0)
+		return r;
+	if (!call->json) {
+		show(c, out, answer);
+	} else {
+		json_dumpf(answer ? answer : json_null(), out,
+			   JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+		fputc('\n', out);
+	}
+	if (fflush(out) != 0 || ferror(out))
+		return error_fail(e, EIO, "The result could not be written: %s", strerror(errno));
+	return c->verdict && json_is_false(json_object_get(answer, c->verdict)) ? EXIT_FAILED : EXIT_DONE;
+}
+
+int manager_run(const struct cli_call *call, FILE *out, struct error *e)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	int r;
+
+	r = request(call, &answer, e);
+	if (r == 0)
+		r = take_answer(call, out, answer, e);
+	if (r >= 0)
+		return r;
+	if (call->json)
+		cli_print_error(out, e);
+	return (int)e->status;
+}

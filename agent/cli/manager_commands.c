@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/manager.h"
+
+#include "common/cleanup.h"
+
+#define NAME(noun) \
+	{ .name = "name", .value = "NAME", .kind = CLI_TEXT, .help = "name of the " noun }
+#define PASSWORD_FILE \
+	{ .name = "password-file", .value = "FILE", .kind = CLI_SECRET_FILE, \
+	  .excludes = "password-fd", \
+	  .help = "read the password from FILE; one newline at its end is cut" }
+#define PASSWORD_FD \
+	{ .name = "password-fd", .value = "N", .kind = CLI_SECRET_FD, \
+	  .excludes = "password-file", \
+	  .help = "read the password from file descriptor N, to its end" }
+#define COLUMNS(c) .columns = c, .n_columns = ARRAY_SIZE(c)
+
+static const struct field about_fields[] = {
+	{ "Version", "version", field_text },
+	{ "API",     "api",     field_text },
+};
+
+static const struct field session_fields[] = {
+	{ "User",    "user",    field_text },
+	{ "Expires", "expires", field_text },
+};
+
+static const struct field user_fields[] = {
+	{ "NAME",     "name",     field_text },
+	{ "DISABLED", "disabled", field_yes_no },
+	{ "CREATED",  "created",  field_text },
+};
+
+static const struct field role_fields[] = {
+	{ "NAME",       "name",       field_text },
+	{ "BUILT IN",   "builtin",    field_yes_no },
+	{ "PRIVILEGES", "privileges", field_list },
+};
+
+static const struct field privilege_fields[] = {
+	{ "PRIVILEGE", "name",    field_text },
+	{ "MEANING",   "meaning", field_text },
+};
+
+static const struct field permission_fields[] = {
+	{ "ID",        "id",        field_text },
+	{ "USER",      "user",      field_text },
+	{ "ROLE",      "role",      field_text },
+	{ "OBJECT",    "object",    field_text },
+	{ "PROPAGATE", "propagate", field_yes_no },
+};
+
+static const struct field named_fields[] = {
+	{ "NAME", "name", field_text },
+	{ "UUID", "id",   field_text },
+};
+
+static const struct field vm_fields[] = {
+	{ "NAME",    "name",    field_text },
+	{ "UUID",    "id",      field_text },
+	{ "CLUSTER", "cluster", field_text },
+	{ "HOST",    "host",    field_text },
+};
+
+static const struct field host_fields[] = {
+	{ "NAME",    "name",    field_text },
+	{ "UUID",    "id",      field_text },
+	{ "CLUSTER", "cluster", field_text },
+	{ "MODE",    "mode",    field_text },
+};
+
+static const struct field event_fields[] = {
+	{ "SEQ",       "seq",       field_number },
+	{ "TIME",      "time",      field_text },
+	{ "USER",      "user",      field_text },
+	{ "OPERATION", "operation", field_text },
+	{ "OBJECT",    "object",    field_text },
+	{ "PHASE",     "phase",     field_text },
+	{ "RESULT",    "result",    field_text },
+};
+
+static const struct field verify_fields[] = {
+	{ "Good",          "ok",   field_yes_no },
+	{ "Rows",          "rows", field_number },
+	{ "First bad row", "bad",  field_number },
+	{ "Head",          "head", field_text },
+};
+
+const struct cli_command manager_commands[] = {
+	{
+		.noun = "about", .route = "GET /about", COLUMNS(about_fields),
+		.summary = "version of the manager",
+	},
+	{
+		.noun = "session", .verb = "create", .route = "POST /session",
+		COLUMNS(session_fields), .keeps_token = true,
+		.summary = "log in",
+		.details =
+"The session's token is kept in a file that only you can read:\n"
+"$XDG_RUNTIME_DIR/vmcrypt-session, or what --token-file names.\n",
+		.secret = CLI_SECRET_KNOWN,
+		.positionals = {
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "name of the user" },
+		},
+		.options = { PASSWORD_FILE, PASSWORD_FD },
+	},
+	{
+		.noun = "session", .verb = "show", .route = "GET /session", COLUMNS(session_fields),
+		.summary = "who is logged in",
+	},
+	{
+		.noun = "session", .verb = "end", .route = "DELETE /session",
+		.summary = "log out",
+	},
+	{
+		.noun = "user", .verb = "list", .route = "GET /users", .member = "users",
+		COLUMNS(user_fields),
+		.summary = "list the users",
+	},
+	{
+		.noun = "user", .verb = "create", .route = "POST /users", COLUMNS(user_fields),
+		.summary = "make a user, who may do nothing before a permission is given",
+		.secret = CLI_SECRET_NEW,
+		.positionals = { NAME("user") },
+		.options = { PASSWORD_FILE, PASSWORD_FD },
+	},
+	{
+		.noun = "user", .verb = "password", .route = "PATCH /users/{name}",
+		COLUMNS(user_fields),
+		.summary = "change a user's password; all sessions of the user end",
+		.secret = CLI_SECRET_NEW,
+		.positionals = { NAME("user") },
+		.options = { PASSWORD_FILE, PASSWORD_FD },
+	},
+	{
+		.noun = "user", .verb = "delete", .route = "DELETE /users/{name}",
+		.summary = "delete a user",
+		.positionals = { NAME("user") },
+	},
+	{
+		.noun = "privilege", .verb = "list", .route = "GET /privileges",
+		.member = "privileges", COLUMNS(privilege_fields),
+		.summary = "list all privileges",
+	},
+	{
+		.noun = "role", .verb = "list", .route = "GET /roles", .member = "roles",
+		COLUMNS(role_fields),
+		.summary = "list the roles",
+	},
+	{
+		.noun = "role", .verb = "create", .route = "POST /roles", COLUMNS(role_fields),
+		.summary = "make a role of privileges",
+		.positionals = {
+			NAME("role"),
+			{ .name = "privileges", .value = "PRIVILEGE[,...]", .kind = CLI_LIST,
+			  .help = "what it allows" },
+		},
+	},
+	{
+		.noun = "role", .verb = "delete", .route = "DELETE /roles/{name}",
+		.summary = "delete a role that no permission names",
+		.positionals = { NAME("role") },
+	},
+	{
+		.noun = "permission", .verb = "list", .route = "GET /permissions",
+		.member = "permissions", COLUMNS(permission_fields),
+		.summary = "list who has which role on what",
+	},
+	{
+		.noun = "permission", .verb = "create", .route = "POST /permissions",
+		COLUMNS(permission_fields),
+		.summary = "give a user a role on an object and what is below it",
+		.positionals = {
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "who" },
+			{ .name = "role", .value = "ROLE", .kind = CLI_TEXT, .help = "may do what" },
+			{ .name = "object", .value = "OBJECT", .kind = CLI_TEXT,
+			  .help = "where: global, cluster:UUID, host:UUID or vm:UUID" },
+		},
+	},
+	{
+		.noun = "permission", .verb = "delete", .route = "DELETE /permissions/{id}",
+		.summary = "take a permission away",
+		.positionals = {
+			{ .name = "id", .value = "ID", .kind = CLI_TEXT, .help = "UUID of the permission" },
+		},
+	},
+	{
+		.noun = "cluster", .verb = "list", .route = "GET /clusters", .member = "clusters",
+		COLUMNS(named_fields),
+		.summary = "list the clusters",
+	},
+	{
+		.noun = "cluster", .verb = "create", .route = "POST /clusters", COLUMNS(named_fields),
+		.summary = "make a cluster, whose hosts share keys",
+		.positionals = { NAME("cluster") },
+	},
+	{
+		.noun = "cluster", .verb = "delete", .route = "DELETE /clusters/{name}",
+		.summary = "delete a cluster without hosts and VMs",
+		.positionals = { NAME("cluster") },
+	},
+	{
+		.noun = "host", .verb = "list", .route = "GET /hosts", .member = "hosts",
+		COLUMNS(host_fields),
+		.summary = "list the hosts",
+	},
+	{
+		.noun = "vm", .verb = "list", .route = "GET /vms", .member = "vms",
+		COLUMNS(vm_fields),
+		.summary = "list the VMs",
+	},
+	{
+		.noun = "vm", .verb = "register", .route = "POST /vms", COLUMNS(vm_fields),
+		.summary = "let a cluster's hosts, or one host, hold a VM's keys",
+		.positionals = { NAME("VM") },
+		.options = {
+			{ .name = "cluster", .value = "CLUSTER", .kind = CLI_TEXT, .excludes = "host",
+			  .help = "the cluster whose hosts may hold them" },
+			{ .name = "host", .value = "HOST", .kind = CLI_TEXT, .excludes = "cluster",
+			  .help = "the one host that may" },
+		},
+	},
+	{
+		.noun = "vm", .verb = "unregister", .route = "DELETE /vms/{name}",
+		.summary = "let no host hold a VM's keys",
+		.positionals = { NAME("VM") },
+	},
+	{
+		.noun = "event", .verb = "list", .route = "GET /events", .member = "events",
+		COLUMNS(event_fields),
+		.summary = "list what was done, newest last",
+		.options = {
+			{ .name = "since", .value = "SEQ", .kind = CLI_NUMBER,
+			  .help = "only those behind this one" },
+			{ .name = "limit", .value = "N", .kind = CLI_NUMBER, .help = "at most so many" },
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "only this user's" },
+			{ .name = "vm", .value = "VM", .kind = CLI_TEXT, .help = "only on this VM" },
+		},
+	},
+	{
+		.noun = "event", .verb = "verify", .route = "GET /events/verify",
+		COLUMNS(verify_fields), .verdict = "ok",
+		.summary = "see whether an event was removed or altered",
+		.details =
+"Each event carries a hash over itself and the one before. Write the head down\n"
+"elsewhere: it shows later that none of today's was changed. The exit status is\n"
+"1 when one was.\n",
+	},
+};
+
+const size_t manager_n_commands = ARRAY_SIZE(manager_commands);
