@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * HTTPS: one thread carries all connections (libwebsockets), a few threads
+ * answer requests, so that work that waits keeps nobody else waiting.
+ */
+#ifndef MANAGER_WEB_H
+#define MANAGER_WEB_H
+
+#include <openssl/ssl.h>
+#include <stdint.h>
+
+#include "common/errors.h"
+#include "manager/http.h"
+
+/** WEB_CONNECTIONS_MAX - open at a time; more wait in the kernel's queue */
+#define WEB_CONNECTIONS_MAX	1024
+/** WEB_QUEUE_MAX - requests that wait for a thread; more are answered 503 */
+#define WEB_QUEUE_MAX		256
+/** WEB_REQUEST_S - seconds from a request's first line to its last byte */
+#define WEB_REQUEST_S		20
+/** WEB_ANSWER_S - seconds a client may take to read its answer */
+#define WEB_ANSWER_S		30
+/** WEB_IDLE_S - seconds that a connection may stand idle, and a handshake take */
+#define WEB_IDLE_S		15
+
+struct web;
+
+/**
+ * struct web_settings - what web_new() is given
+ * @listen: an address, NULL: all
+ * @port: 0: any, see web_port()
+ * @tls: gives the server its certificate and key, and the authority of hosts;
+ *	@user as given here; called once, before web_new() returns; 0 or -errno
+ * @threads: that answer requests
+ * @serve: fills @an, in one of these threads
+ */
+struct web_settings {
+	const char *listen;
+	uint16_t port;
+	int (*tls)(SSL_CTX *ctx, void *user);
+	unsigned int threads;
+	void (*serve)(const struct http_request *rq, struct http_answer *an, void *user);
+	void *user;
+};
+
+/**
+ * web_new() - listen
+ *
+ * A client may show a certificate of whatever issuer: a user's is known by its
+ * fingerprint, a host's by the authority. Expired ones fail the handshake.
+ *
+ * Return: 0; -EADDRINUSE and other errno.
+ */
+int web_new(const struct web_settings *settings, struct web **ret, struct error *e);
+
+/** web_port() - that it listens on */
+uint16_t web_port(const struct web *web);
+
+/** web_run() - serve until web_stop(); in the thread that called web_new() */
+int web_run(struct web *web, struct error *e);
+
+/** web_stop() - end web_run(); from any thread */
+void web_stop(struct web *web);
+
+/** web_free() - waits for the requests that run; NULL is left alone */
+void web_free(struct web *web);
+
+#endif
