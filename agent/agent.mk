@@ -25,7 +25,7 @@ AGENT_PROGRAMS	:= $(if $(wildcard agent/host/main.c),vmcryptd) \
 
 AGENT_PKGS	:= libssl libcrypto jansson libsystemd libnl-3.0 libnl-genl-3.0 libcryptsetup \
 		   devmapper blkid tss2-esys tss2-tctildr tss2-mu tss2-rc libudev libseccomp \
-		   libwebsockets sqlite3 libcurl
+		   libwebsockets sqlite3
 AGENT_PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(AGENT_PKGS))
 AGENT_PKG_LIBS	 = $(shell $(PKG_CONFIG) --libs $(AGENT_PKGS))
 AGENT_TEST_LIBS	 = $(shell $(PKG_CONFIG) --libs cmocka)

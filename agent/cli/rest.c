@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "cli/rest.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/curl.h"
 #include "common/cleanup.h"
 #include "common/json.h"
 
 #define ANSWER_MAX	(4U << 20)	/* bytes */
 #define ANSWER_FIRST	4096U		/* bytes */
-#define CONNECT_S	10L
-#define ANSWER_S	120L		/* a backup derives keys for some seconds */
+#define CONNECT_S	10
+#define ANSWER_S	120		/* a backup derives keys for some seconds */
 #define API		"/api/v1"
 
 /**
@@ -68,15 +68,49 @@ int rest_check_url(const char *url, struct error *e)
 
 char *rest_escape(const char *word)
 {
-	char *escaped = curl_easy_escape(NULL, word, (int)strlen(word));
-	char *copy = escaped ? strdup(escaped) : NULL;
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+	static const char digits[] = "0123456789ABCDEF";
+	char *escaped = malloc(strlen(word) * 3 + 1), *at = escaped;
 
-	curl_free(escaped);
-	return copy;
+	for (; escaped && *word; word++) {
+		if (strchr(plain, *word)) {
+			*at++ = *word;
+			continue;
+		}
+		*at++ = '%';
+		*at++ = digits[(unsigned char)*word >> 4];
+		*at++ = digits[(unsigned char)*word & 15];
+	}
+	if (escaped)
+		*at = '\0';
+	return escaped;
 }
 
-static int unreached(const struct rest_target *target, CURLcode code, const char *why,
-		     struct error *e)
+/**
+ * struct request - one request on its way
+ * @lib: the library
+ * @curl: its handle
+ * @headers: owned
+ * @target: who is asked
+ */
+struct request {
+	struct curl_library lib;
+	CURL *curl;
+	struct curl_slist *headers;
+	const struct rest_target *target;
+};
+
+static void request_done(struct request *rq)
+{
+	if (rq->curl)
+		rq->lib.easy_cleanup(rq->curl);
+	if (rq->headers)
+		rq->lib.slist_free_all(rq->headers);
+}
+
+#define _cleanup_request_ __attribute__((cleanup(request_done)))
+
+static int unreached(const struct request *rq, CURLcode code, const char *why, struct error *e)
 {
 	int number = code == CURLE_OPERATION_TIMEDOUT ? ETIMEDOUT :
 		     code == CURLE_PEER_FAILED_VERIFICATION ? EKEYREJECTED :
@@ -85,8 +119,8 @@ static int unreached(const struct rest_target *target, CURLcode code, const char
 
 	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
 		advice = "give the manager's own CA by --ca";
-	return error_fail(e, number, "Cannot reach the manager at %s: %s; %s", target->url,
-			  *why ? why : curl_easy_strerror(code), advice);
+	return error_fail(e, number, "Cannot reach the manager at %s: %s; %s", rq->target->url,
+			  *why ? why : rq->lib.easy_strerror(code), advice);
 }
 
 /* A refusal carries the words of the manager; what is none carries none. */
@@ -122,121 +156,133 @@ static int read_answer(const struct rest_target *target, long http, const struct
 	return 0;
 }
 
-static int add_header(struct curl_slist **headers, const char *line)
+static int add_header(struct request *rq, const char *line)
 {
-	struct curl_slist *longer = curl_slist_append(*headers, line);
+	struct curl_slist *longer = rq->lib.slist_append(rq->headers, line);
 
 	if (!longer)
 		return -ENOMEM;
-	*headers = longer;
+	rq->headers = longer;
 	return 0;
 }
 
-static int add_token(struct curl_slist **headers, const struct secret *token)
+static int add_token(struct request *rq, const struct secret *token)
 {
 	_cleanup_free_ char *line = NULL;
 
 	if (token->size == 0)
 		return 0;
 	if (asprintf(&line, "Authorization: Bearer %.*s", (int)token->size,
-		     (const char *)token->data) < 0)
+		     (const char *)token->data) < 0) {
+		line = NULL;
 		return -ENOMEM;
-	return add_header(headers, line);
+	}
+	return add_header(rq, line);
 }
 
-static void set_tls(CURL *curl, const struct rest_target *target)
+static void set_number(struct request *rq, CURLoption option, long value)
 {
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	rq->lib.easy_setopt(rq->curl, option, value);
+}
+
+static void set_text(struct request *rq, CURLoption option, const char *value)
+{
+	rq->lib.easy_setopt(rq->curl, option, value);
+}
+
+static void set_tls(struct request *rq)
+{
+	const struct rest_target *target = rq->target;
+
+	set_text(rq, CURLOPT_PROTOCOLS_STR, "https");
+	set_number(rq, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+	set_number(rq, CURLOPT_SSL_VERIFYPEER, 1);
+	set_number(rq, CURLOPT_SSL_VERIFYHOST, 2);
+	set_text(rq, CURLOPT_PROXY, "");
 	if (target->ca) {
-		curl_easy_setopt(curl, CURLOPT_CAINFO, target->ca);
-		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+		set_text(rq, CURLOPT_CAINFO, target->ca);
+		set_text(rq, CURLOPT_CAPATH, NULL);
 	}
 	if (target->certificate) {
-		curl_easy_setopt(curl, CURLOPT_SSLCERT, target->certificate);
-		curl_easy_setopt(curl, CURLOPT_SSLKEY, target->certificate_key);
+		set_text(rq, CURLOPT_SSLCERT, target->certificate);
+		set_text(rq, CURLOPT_SSLKEY, target->certificate_key);
 	}
 }
 
-static void set_bounds(CURL *curl)
+static void set_bounds(struct request *rq)
 {
-	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, ANSWER_S);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	set_number(rq, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+	set_number(rq, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+	set_number(rq, CURLOPT_TIMEOUT, ANSWER_S);
+	set_number(rq, CURLOPT_NOSIGNAL, 1);
+	set_number(rq, CURLOPT_FOLLOWLOCATION, 0);
 	/* an object called ".." is none of the one above it */
-	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+	set_number(rq, CURLOPT_PATH_AS_IS, 1);
 }
 
-static int set_request(CURL *curl, const struct rest_target *target, const char *method,
-		       const char *path, const struct secret *body, struct curl_slist **headers)
+static int set_request(struct request *rq, const char *method, const char *path,
+		       const struct secret *body)
 {
 	_cleanup_free_ char *url = NULL;
 
-	if (asprintf(&url, "%s" API "%s", target->url, path) < 0) {
+	if (asprintf(&url, "%s" API "%s", rq->target->url, path) < 0) {
 		url = NULL;
 		return -ENOMEM;
 	}
-	if (add_header(headers, "Accept: application/json") < 0 ||
-	    add_token(headers, &target->token) < 0 ||
-	    (body->size > 0 && add_header(headers, "Content-Type: application/json") < 0))
+	if (add_header(rq, "Accept: application/json") < 0 ||
+	    add_token(rq, &rq->target->token) < 0 ||
+	    (body->size > 0 && add_header(rq, "Content-Type: application/json") < 0))
 		return -ENOMEM;
-	curl_easy_setopt(curl, CURLOPT_URL, url);
+	set_text(rq, CURLOPT_URL, url);
 	if (body->size > 0) {
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body->size);
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, (const char *)body->data);
+		set_number(rq, CURLOPT_POSTFIELDSIZE, (long)body->size);
+		set_text(rq, CURLOPT_POSTFIELDS, (const char *)body->data);
 	}
-	curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers);
+	set_text(rq, CURLOPT_CUSTOMREQUEST, method);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_HTTPHEADER, rq->headers);
 	return 0;
 }
 
-static int perform(CURL *curl, const struct rest_target *target, json_t **ret, struct error *e)
+static int perform(struct request *rq, json_t **ret, struct error *e)
 {
 	__attribute__((cleanup(answer_done))) struct answer answer = { 0 };
 	char why[CURL_ERROR_SIZE] = "";
 	long http = 0;
 	CURLcode code;
 
-	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_data);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
-	code = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &http);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_ERRORBUFFER, why);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_WRITEFUNCTION, take_data);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_WRITEDATA, &answer);
+	code = rq->lib.easy_perform(rq->curl);
+	rq->lib.easy_getinfo(rq->curl, CURLINFO_RESPONSE_CODE, &http);
 	if (code == CURLE_WRITE_ERROR)
 		return error_fail(e, EFBIG, "The manager's answer is longer than %u bytes, or memory ran out",
 				  ANSWER_MAX);
 	if (code != CURLE_OK)
-		return unreached(target, code, why, e);
-	return read_answer(target, http, &answer, ret, e);
+		return unreached(rq, code, why, e);
+	return read_answer(rq->target, http, &answer, ret, e);
 }
 
 int rest_call(const struct rest_target *target, const char *method, const char *path,
 	      json_t *body, json_t **ret, struct error *e)
 {
 	_cleanup_secret_ struct secret text = SECRET_NULL;
-	struct curl_slist *headers = NULL;
-	CURL *curl;
+	_cleanup_request_ struct request rq = { .target = target };
 	int r = 0;
 
 	if (body)
 		r = json_format_secret(body, &text, e);
+	if (r == 0)
+		r = curl_library_load(&rq.lib, e);
 	if (r < 0)
 		return r;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (rq.lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		return error_oom(e);
-	curl = curl_easy_init();
-	if (!curl)
+	rq.curl = rq.lib.easy_init();
+	if (!rq.curl)
 		return error_oom(e);
-	set_tls(curl, target);
-	set_bounds(curl);
-	r = set_request(curl, target, method, path, &text, &headers);
-	r = r < 0 ? error_oom(e) : perform(curl, target, ret, e);
-	curl_easy_cleanup(curl);
-	curl_slist_free_all(headers);
-	return r;
+	set_tls(&rq);
+	set_bounds(&rq);
+	r = set_request(&rq, method, path, &text);
+	return r < 0 ? error_oom(e) : perform(&rq, ret, e);
 }
