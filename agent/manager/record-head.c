@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The newest row's number and hash, outside of the rows: whoever cuts rows off the end
+ * has to change these as well, in two places. */
+#include "manager/record-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/fileio.h"
+
+#define HEX		"0123456789abcdef"
+#define HEAD_LINE	86	/* 20 digits, a space, 64 digits, a newline */
+
+int record_hash(const char *previous, const char *row, size_t size, char ret[RECORD_HASH_SIZE],
+		struct error *e)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	uint8_t before[32], hash[32];
+	bool done;
+
+	done = ctx && hex_decode(previous, before, sizeof(before)) == 0 &&
+	       EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
+	       EVP_DigestUpdate(ctx, before, sizeof(before)) == 1 &&
+	       EVP_DigestUpdate(ctx, row, size) == 1 &&
+	       EVP_DigestFinal_ex(ctx, hash, NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	if (!done)
+		return error_fail(e, EIO, "Cannot hash an event: OpenSSL refuses SHA-256");
+	hex_encode(hash, sizeof(hash), ret);
+	return 0;
+}
+
+static bool hash_valid(const char *hash)
+{
+	return strlen(hash) == RECORD_HASH_SIZE - 1 && strspn(hash, HEX) == RECORD_HASH_SIZE - 1;
+}
+
+static int read_row(struct store *s, const char *sql, struct record_head *ret, struct error *e)
+{
+	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
+	const char *hash;
+	int r;
+
+	r = sql_prepare(s, sql, &stmt, e);
+	if (r == 0)
+		r = sql_step(s, stmt, e);
+	if (r < 0)
+		return r;
+	hash = r > 0 ? sql_column(stmt, 1, NULL) : NULL;
+	if (!hash || !hash_valid(hash) || sqlite3_column_int64(stmt, 0) < 0)
+		return -ENOENT;
+	ret->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+	snprintf(ret->hash, sizeof(ret->hash), "%s", hash);
+	return 0;
+}
+
+int head_read(struct store *s, struct record_head *ret, struct error *e)
+{
+	return read_row(s, "SELECT seq, hash FROM event_head WHERE one = 1", ret, e);
+}
+
+int head_read_last(struct store *s, struct record_head *ret, struct error *e)
+{
+	int r = read_row(s, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1", ret, e);
+
+	if (r != -ENOENT)
+		return r;
+	*ret = (struct record_head){ .seq = 0, .hash = RECORD_HASH_ZERO };
+	return 0;
+}
+
+int head_write(struct store *s, const struct record_head *head, struct error *e)
+{
+	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
+	int r;
+
+	r = sql_prepare(s, "INSERT OR REPLACE INTO event_head(one, seq, hash) VALUES(1, ?1, ?2)",
+			&stmt, e);
+	if (r == 0)
+		r = sql_number(s, stmt, 1, head->seq, e);
+	if (r == 0)
+		r = sql_text(s, stmt, 2, head->hash, e);
+	if (r == 0)
+		r = sql_step(s, stmt, e);
+	return r;
+}
+
+int head_file_read(struct store *s, struct record_head *ret)
+{
+	char line[HEAD_LINE + 1] = "";
+	struct record_head head;
+	ssize_t n;
+
+	if (s->record.fd < 0)
+		return -ENOENT;
+	n = pread(s->record.fd, line, HEAD_LINE, 0);
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return -ENOENT;
+	if (n != HEAD_LINE || strspn(line, "0123456789") != 20 || line[20] != ' ' ||
+	    line[HEAD_LINE - 1] != '\n')
+		return -EBADMSG;
+	line[HEAD_LINE - 1] = '\0';
+	head.seq = strtoull(line, NULL, 10);
+	if (!hash_valid(line + 21) || head.seq >= INT64_MAX)
+		return -EBADMSG;
+	memcpy(head.hash, line + 21, sizeof(head.hash));
+	*ret = head;
+	return 0;
+}
+
+/* In place: it needs no new block on a full disk, and less than a sector changes as one. */
+int head_file_write(struct store *s, const struct record_head *head, struct error *e)
+{
+	char line[HEAD_LINE + 1];
+	ssize_t n;
+
+	snprintf(line, sizeof(line), "%020" PRIu64 " %s\n", head->seq, head->hash);
+	n = pwrite(s->record.fd, line, HEAD_LINE, 0);
+	if (n == HEAD_LINE && fdatasync(s->record.fd) == 0)
+		return 0;
+	return error_fail(e, n < 0 ? errno : EIO, "Cannot write %s/" RECORD_HEAD_FILE ": %s",
+			  s->dir, strerror(n < 0 ? errno : EIO));
+}
+
+/* Whether the row that @head names is there and has its hash. */
+static int row_matches(struct store *s, const struct record_head *head, bool *ret,
+		       struct error *e)
+{
+	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
+	const char *hash;
+	int r;
+
+	if (head->seq == 0) {
+		*ret = strcmp(head->hash, RECORD_HASH_ZERO) == 0;
+		return 0;
+	}
+	r = sql_prepare(s, "SELECT hash FROM event WHERE seq = ?1", &stmt, e);
+	if (r == 0)
+		r = sql_number(s, stmt, 1, head->seq, e);
+	if (r == 0)
+		r = sql_step(s, stmt, e);
+	if (r < 0)
+		return r;
+	hash = r > 0 ? sql_column(stmt, 0, NULL) : NULL;
+	*ret = hash && strcmp(hash, head->hash) == 0;
+	return 0;
+}
+
+/* Sets @go_on to where the chain goes on. */
+static int compare(struct store *s, struct record_head *go_on, const char **ret_wrong,
+		   struct error *e)
+{
+	struct record_head table, file, last;
+	bool matches;
+	int r, in_table, in_file;
+
+	r = head_read_last(s, &last, e);
+	if (r < 0)
+		return r;
+	in_table = head_read(s, &table, e);
+	if (in_table < 0 && in_table != -ENOENT)
+		return in_table;
+	in_file = head_file_read(s, &file);
+	*go_on = last;
+	if (in_table < 0)
+		*ret_wrong = "the head of the events is gone from the database";
+	else if (table.seq != last.seq || strcmp(table.hash, last.hash) != 0)
+		*ret_wrong = "the newest events are not what the database says of them";
+	if (in_table == 0 && *ret_wrong)
+		snprintf(go_on->hash, sizeof(go_on->hash), "%s", table.hash);
+	if (in_table == 0 && table.seq > go_on->seq)
+		go_on->seq = table.seq;
+	if (in_file < 0) {
+		if (last.seq > 0)
+			*ret_wrong = "the file events.head is gone or unreadable";
+		return 0;
+	}
+	r = row_matches(s, &file, &matches, e);
+	if (r < 0 || matches)
+		return r;
+	*ret_wrong = "the newest events are not what the file events.head says of them";
+	snprintf(go_on->hash, sizeof(go_on->hash), "%s", file.hash);
+	if (file.seq > go_on->seq)
+		go_on->seq = file.seq;
+	return 0;
+}
+
+int head_open(struct store *s, const char **ret_wrong, struct error *e)
+{
+	struct record_head head;
+	int r;
+
+	s->record.fd = openat(s->dir_fd, RECORD_HEAD_FILE,
+			      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->record.fd < 0)
+		return error_fail(e, errno, "Cannot open %s/" RECORD_HEAD_FILE ": %s", s->dir,
+				  strerror(errno));
+	*ret_wrong = NULL;
+	r = compare(s, &head, ret_wrong, e);
+	if (r < 0)
+		return r;
+	if (*ret_wrong) {
+		r = head_write(s, &head, e);
+		if (r < 0)
+			return r;
+	}
+	r = head_file_write(s, &head, e);
+	if (r == -ENOSPC && reserve_release(s))
+		r = head_file_write(s, &head, e);
+	if (r == 0 && fsync(s->dir_fd) < 0)
+		return error_fail(e, errno, "Cannot write the folder %s: %s", s->dir,
+				  strerror(errno));
+	return r;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The record from inside: the chain's hash and where its newest row is noted down.
+ */
+#ifndef MANAGER_RECORD_INTERNAL_H
+#define MANAGER_RECORD_INTERNAL_H
+
+#include "manager/record.h"
+#include "manager/store-internal.h"
+
+#define RECORD_HEAD_FILE	"events.head"
+#define RECORD_HASH_ZERO	"0000000000000000000000000000000000000000000000000000000000000000"
+
+/** struct record_head - the newest row */
+struct record_head {
+	uint64_t seq;
+	char hash[RECORD_HASH_SIZE];
+};
+
+/** record_hash() - of the row before, in hexadecimal, and of a row's text */
+int record_hash(const char *previous, const char *row, size_t size, char ret[RECORD_HASH_SIZE],
+		struct error *e);
+
+/* record-head.c: under the lock */
+
+/** head_read() - from the table. Return: 0; -ENOENT: it is gone */
+int head_read(struct store *s, struct record_head *ret, struct error *e);
+int head_write(struct store *s, const struct record_head *head, struct error *e);
+
+/** head_read_last() - of the last row that is there; seq 0 when there is none */
+int head_read_last(struct store *s, struct record_head *ret, struct error *e);
+
+/** head_file_read() - from DIR/events.head. Return: 0; -ENOENT; -EBADMSG */
+int head_file_read(struct store *s, struct record_head *ret);
+int head_file_write(struct store *s, const struct record_head *head, struct error *e);
+
+/**
+ * head_open() - open the file, and see whether the three places agree
+ * @ret_wrong: what does not, in static words; NULL: all is well
+ *
+ * Where they do not, the chain goes on from the place that has the most, so that the
+ * break stays in it for ever.
+ */
+int head_open(struct store *s, const char **ret_wrong, struct error *e);
+
+#endif /* MANAGER_RECORD_INTERNAL_H */
