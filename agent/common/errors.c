@@ -9,6 +9,9 @@
 #include "common/cleanup.h"
 #include "vmcrypt.h"
 
+/* Linux: IS_ERR_VALUE() knows no larger one. */
+#define ERRNO_MAX 4095
+
 /* What is quoted in an error may come from outside: it must not draw lines or
  * colours of its own in a journal or on a terminal. */
 static void make_printable(char *text)
@@ -85,4 +88,37 @@ const char *error_reason_text(uint32_t reason)
 	if (reason >= ARRAY_SIZE(texts) || !texts[reason])
 		return "";
 	return texts[reason];
+}
+
+static const char *const reason_words[] = {
+	[VMCRYPT_REASON_NO_HEADER]	= "no-header",
+	[VMCRYPT_REASON_UNAVAILABLE]	= "unavailable",
+	[VMCRYPT_REASON_NOT_ALLOWED]	= "not-allowed",
+	[VMCRYPT_REASON_LOCKED]		= "locked",
+	[VMCRYPT_REASON_HEADER_DAMAGED]	= "header-damaged",
+	[VMCRYPT_REASON_INTERNAL]	= "internal",
+};
+
+const char *error_reason_word(uint32_t reason)
+{
+	return reason < ARRAY_SIZE(reason_words) ? reason_words[reason] : NULL;
+}
+
+uint32_t error_reason_from_word(const char *word)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(reason_words); i++)
+		if (reason_words[i] && strcmp(reason_words[i], word) == 0)
+			return i;
+	return 0;
+}
+
+int error_code_from_name(const char *name)
+{
+	for (int code = 1; code <= ERRNO_MAX; code++) {
+		const char *known = strerrorname_np(code);
+
+		if (known && strcmp(known, name) == 0)
+			return code;
+	}
+	return 0;
 }

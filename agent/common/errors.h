@@ -110,4 +110,16 @@ const char *error_name(int code);
  */
 const char *error_reason_text(uint32_t reason);
 
+/**
+ * error_reason_word() - "no-header", "unavailable", … as the agent's protocols
+ * have it; NULL for 0 and others
+ */
+const char *error_reason_word(uint32_t reason);
+
+/** error_reason_from_word() - the reverse; 0: unknown */
+uint32_t error_reason_from_word(const char *word);
+
+/** error_code_from_name() - the reverse of error_name(), positive; 0: unknown */
+int error_code_from_name(const char *name);
+
 #endif

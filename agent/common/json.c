@@ -245,6 +245,23 @@ int json_format_secret(const json_t *value, struct secret *ret, struct error *e)
 	return 0;
 }
 
+json_t *json_string_printable(const char *text)
+{
+	json_t *json = json_string(text);
+	_cleanup_free_ char *copy = NULL;
+	size_t i;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (i = 0; copy[i]; i++)
+		if ((unsigned char) copy[i] >= 0x80)
+			copy[i] = '?';
+	return json_string(copy);
+}
+
 int json_set_uuid(json_t *object, const char *key, const uint8_t uuid[16])
 {
 	char text[UUID_TEXT_SIZE];

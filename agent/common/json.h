@@ -100,6 +100,12 @@ int json_format(const json_t *value, char **ret, size_t *ret_size, struct error 
 int json_format_secret(const json_t *value, struct secret *ret, struct error *e);
 
 /**
+ * json_string_printable() - json_string() of a text that need not be UTF-8: then each
+ * byte that is not ASCII becomes '?'. Return: NULL when out of memory.
+ */
+json_t *json_string_printable(const char *text);
+
+/**
  * json_set_uuid() - set a member to the text of a UUID. Return: 0 or -ENOMEM.
  */
 int json_set_uuid(json_t *object, const char *key, const uint8_t uuid[16]);

@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/fileio.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "host/callstart.h"
 #include "host/client.h"
@@ -21,47 +22,17 @@ static struct call *from_work(struct work *work)
 	return (struct call *)((char *)work - offsetof(struct call, work));
 }
 
-const char *reason_word(uint32_t reason)
-{
-	static const char *const words[] = {
-		[VMCRYPT_REASON_NO_HEADER] = "no-header",
-		[VMCRYPT_REASON_UNAVAILABLE] = "unavailable",
-		[VMCRYPT_REASON_NOT_ALLOWED] = "not-allowed",
-		[VMCRYPT_REASON_LOCKED] = "locked",
-		[VMCRYPT_REASON_HEADER_DAMAGED] = "header-damaged",
-		[VMCRYPT_REASON_INTERNAL] = "internal",
-	};
-
-	return reason < ARRAY_SIZE(words) ? words[reason] : NULL;
-}
-
 static json_t *id_json(int64_t id)
 {
 	return id < 0 ? json_null() : json_integer(id);
-}
-
-/* Texts quote what others wrote: not all of that is UTF-8. */
-static json_t *text_json(const char *text)
-{
-	json_t *json = json_string(text);
-	char copy[ERROR_TEXT_SIZE];
-	size_t i;
-
-	if (json)
-		return json;
-	snprintf(copy, sizeof(copy), "%s", text);
-	for (i = 0; copy[i]; i++)
-		if ((unsigned char)copy[i] >= 0x80)
-			copy[i] = '?';
-	return json_string(copy);
 }
 
 json_t *answer_failed(int64_t id, const struct error *e)
 {
 	return json_pack("{s:o, s:b, s:{s:i, s:s, s:s?, s:o}}", "id", id_json(id), "ok", 0,
 			 "error", "status", e->status == EXIT_DONE ? EXIT_FAILED : e->status,
-			 "errno", error_name(e->code), "reason", reason_word(e->reason),
-			 "text", text_json(e->text));
+			 "errno", error_name(e->code), "reason", error_reason_word(e->reason),
+			 "text", json_string_printable(e->text));
 }
 
 json_t *answer_done(int64_t id, json_t *result)
@@ -97,7 +68,7 @@ void call_progress(struct call *call, unsigned int step, unsigned int steps, con
 	client_send(call->client,
 		    json_pack("{s:I, s:{s:i, s:i, s:s, s:o}}", "id", (json_int_t)call->id,
 			      "progress", "step", (int)step, "steps", (int)steps, "phase", phase,
-			      "text", text_json(text)));
+			      "text", json_string_printable(text)));
 }
 
 int call_event(struct call *call, const char *text, size_t size)

@@ -27,7 +27,4 @@ int call_start(struct client *client, struct request *request, bool last, struct
 json_t *answer_failed(int64_t id, const struct error *e);
 json_t *answer_done(int64_t id, json_t *result);
 
-/* The protocol's word for a VMCRYPT_REASON_*, NULL for none. */
-const char *reason_word(uint32_t reason);
-
 #endif /* HOST_CALLSTART_H */
