@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/permission.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "manager/privilege.h"
+#include "manager/role.h"
+#include "manager/store.h"
+#include "manager/user.h"
+
+#define KIND "permission"
+
+static const char *field(const json_t *document, const char *name)
+{
+	const char *text = json_string_value(json_object_get(document, name));
+
+	return text ? text : "";
+}
+
+bool permission_object_valid(const char *object)
+{
+	static const char *const kinds[] = { "cluster:", "host:", "vm:" };
+	uint8_t uuid[UUID_SIZE];
+	size_t i, n;
+
+	if (strcmp(object, PERMISSION_GLOBAL) == 0)
+		return true;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		n = strlen(kinds[i]);
+		if (strncmp(object, kinds[i], n) == 0)
+			return uuid_parse_text(object + n, uuid) == 0;
+	}
+	return false;
+}
+
+/* One at most of a user on an object: the store keeps names unique within a kind. */
+static void make_name(const char *user, const char *object,
+		      char ret[USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8])
+{
+	snprintf(ret, USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8, "%s on %s", user, object);
+}
+
+static int check_holds_here(struct store *store, const char *actor, const char *object,
+			    privilege_set set, const char *what, struct error *e)
+{
+	_cleanup_json_ json_t *names = NULL;
+	privilege_set held;
+	int r;
+
+	r = privilege_effective(store, actor, object, &held, e);
+	if (r < 0)
+		return r;
+	if ((set & ~held) == 0)
+		return 0;
+	names = privilege_names(set & ~held);
+	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
+			 "User \"%s\" cannot %s without holding %s on %s: ask an administrator", actor,
+			 what, names ? json_string_value(json_array_get(names, 0)) : "all of it", object);
+}
+
+/*
+ * An actor needs @set on @object; and for everything, also where a permission of
+ * their own gives them less than elsewhere.
+ */
+static int check_holds(struct store *store, const char *actor, const char *object,
+		       privilege_set set, const char *what, struct error *e)
+{
+	_cleanup_json_ json_t *own = NULL;
+	const json_t *permission;
+	size_t i;
+	int r;
+
+	if (!actor || !set)
+		return 0;
+	r = check_holds_here(store, actor, object, set, what, e);
+	if (r < 0 || strcmp(object, PERMISSION_GLOBAL) != 0)
+		return r;
+	r = store_list(store, KIND, "user", actor, &own, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(own, i, permission) {
+		r = check_holds_here(store, actor, field(permission, "object"), set, what, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int permission_keep_administrator(struct store *store, struct error *e)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *permission;
+	size_t i;
+	int r;
+
+	r = store_list(store, KIND, "object", PERMISSION_GLOBAL, &list, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, permission) {
+		_cleanup_json_ json_t *user = NULL;
+
+		if (strcmp(field(permission, "role"), ROLE_ADMINISTRATOR) != 0 ||
+		    !json_is_true(json_object_get(permission, "propagate")))
+			continue;
+		r = store_find(store, "user", "name", field(permission, "user"), &user, e);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r == 0 && json_is_false(json_object_get(user, "disabled")))
+			return 0;
+	}
+	return error_fail(e, EBUSY, "This would leave nobody with the role " ROLE_ADMINISTRATOR
+			  " on everything: give it to somebody else first");
+}
+
+static int check_exists(struct store *store, const char *user, const char *object, struct error *e)
+{
+	_cleanup_json_ json_t *found = NULL, *thing = NULL;
+	const char *colon = strchr(object, ':');
+	char kind[16];
+	int r;
+
+	r = user_name_valid(user) ? store_find(store, "user", "name", user, &found, e) : -ENOENT;
+	if (r == -ENOENT)
+		return error_fail(e, r, "There is no user \"%.64s\": create it first", user);
+	if (r < 0 || !colon)
+		return r;
+	snprintf(kind, sizeof(kind), "%.*s", (int) (colon - object), object);
+	r = store_get(store, kind, colon + 1, &thing, e);
+	if (r == -ENOENT)
+		return error_fail(e, r, "There is no %s %s to give a permission on", kind, colon + 1);
+	return r;
+}
+
+/* Neither more than the actor holds may be given, nor what is above them be taken. */
+static int check_change(struct store *store, const char *actor, const char *user,
+			const char *object, privilege_set given, struct error *e)
+{
+	privilege_set before;
+	int r;
+
+	r = check_holds(store, actor, object, given, "give a role", e);
+	if (r < 0)
+		return r;
+	r = privilege_effective(store, user, object, &before, e);
+	if (r < 0)
+		return r;
+	return check_holds(store, actor, object, before, "change the role of one with more rights", e);
+}
+
+static int write_permission(struct store *store, const json_t *document, char ret_id[UUID_TEXT_SIZE],
+			    struct error *e)
+{
+	_cleanup_json_ json_t *old = NULL;
+	uint8_t uuid[UUID_SIZE];
+	const char *old_id;
+	int r;
+
+	r = store_find(store, KIND, "name", field(document, "name"), &old, e);
+	if (r == 0) {
+		old_id = field(old, "id");
+		snprintf(ret_id, UUID_TEXT_SIZE, "%s", old_id);
+		return store_update(store, KIND, old_id, document, e);
+	}
+	if (r != -ENOENT)
+		return r;
+	r = uuid_random(uuid);
+	if (r < 0)
+		return error_fail(e, r, "Cannot name a permission: %s", strerror(-r));
+	uuid_format(uuid, ret_id);
+	return store_insert(store, KIND, ret_id, document, e);
+}
+
+static int set(struct store *store, const char *actor, const json_t *document,
+	       char ret_id[UUID_TEXT_SIZE], struct error *e)
+{
+	const char *user = field(document, "user"), *object = field(document, "object");
+	privilege_set given;
+	int r;
+
+	r = check_exists(store, user, object, e);
+	if (r == 0)
+		r = role_privileges(store, field(document, "role"), &given, e);
+	if (r == 0)
+		r = check_change(store, actor, user, object, given, e);
+	if (r == 0)
+		r = write_permission(store, document, ret_id, e);
+	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
+		r = permission_keep_administrator(store, e);
+	return r;
+}
+
+int permission_set(struct store *store, const char *actor, const char *user, const char *role,
+		   const char *object, bool propagate, char ret_id[UUID_TEXT_SIZE],
+		   struct error *e)
+{
+	char name[USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8], id[UUID_TEXT_SIZE];
+	_cleanup_json_ json_t *document = NULL;
+	int r;
+
+	if (!permission_object_valid(object))
+		return error_usage(e, "\"%.64s\" is no object: write global, cluster:UUID, host:UUID or "
+				   "vm:UUID", object);
+	if (!user_name_valid(user))
+		return error_fail(e, ENOENT, "There is no user \"%.64s\": create it first", user);
+	make_name(user, object, name);
+	document = json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", name, "user", user, "role", role,
+			     "object", object, "propagate", (int) propagate);
+	if (!document)
+		return error_oom(e);
+	r = store_begin(store, e);
+	if (r < 0)
+		return r;
+	r = set(store, actor, document, id, e);
+	if (r < 0) {
+		store_rollback(store);
+		return r;
+	}
+	r = store_commit(store, e);
+	if (r == 0 && ret_id)
+		memcpy(ret_id, id, sizeof(id));
+	return r;
+}
+
+static int get(struct store *store, const char *id, json_t **ret, struct error *e)
+{
+	uint8_t uuid[UUID_SIZE];
+	int r;
+
+	r = uuid_parse_text(id, uuid) == 0 ? store_get(store, KIND, id, ret, e) : -ENOENT;
+	if (r == -ENOENT)
+		return error_fail(e, r, "There is no permission %.36s: see the list of permissions", id);
+	return r;
+}
+
+static int remove_one(struct store *store, const char *actor, const char *id, struct error *e)
+{
+	_cleanup_json_ json_t *permission = NULL;
+	privilege_set inherited;
+	const char *object;
+	int r;
+
+	r = get(store, id, &permission, e);
+	if (r < 0)
+		return r;
+	object = field(permission, "object");
+	r = privilege_inherited(store, field(permission, "user"), object, &inherited, e);
+	if (r == 0)
+		r = check_change(store, actor, field(permission, "user"), object, inherited, e);
+	if (r == 0)
+		r = store_delete(store, KIND, id, e);
+	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
+		r = permission_keep_administrator(store, e);
+	return r;
+}
+
+int permission_remove(struct store *store, const char *actor, const char *id, struct error *e)
+{
+	int r;
+
+	r = store_begin(store, e);
+	if (r < 0)
+		return r;
+	r = remove_one(store, actor, id, e);
+	if (r == 0)
+		return store_commit(store, e);
+	store_rollback(store);
+	return r;
+}
+
+int permission_get(struct store *store, const char *id, json_t **ret, struct error *e)
+{
+	int r;
+
+	r = get(store, id, ret, e);
+	if (r == 0)
+		json_object_del(*ret, "name");
+	return r;
+}
+
+int permission_list(struct store *store, const char *user, json_t **ret, struct error *e)
+{
+	json_t *permission;
+	size_t i;
+	int r;
+
+	r = store_list(store, KIND, user ? "user" : NULL, user, ret, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(*ret, i, permission)
+		json_object_del(permission, "name");
+	return 0;
+}
+
+static int remove_matching(struct store *store, const char *user, const char *object,
+			   struct error *e)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *permission;
+	size_t i;
+	int r;
+
+	if (user)
+		r = store_list(store, KIND, "user", user, &list, e);
+	else
+		r = store_list(store, KIND, object ? "object" : NULL, object, &list, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, permission) {
+		if (object && strcmp(field(permission, "object"), object) != 0)
+			continue;
+		r = store_delete(store, KIND, field(permission, "id"), e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int permission_remove_all(struct store *store, const char *user, const char *object,
+			  struct error *e)
+{
+	int r;
+
+	r = store_begin(store, e);
+	if (r < 0)
+		return r;
+	r = remove_matching(store, user, object, e);
+	if (r == 0)
+		return store_commit(store, e);
+	store_rollback(store);
+	return r;
+}
+
+int permission_covers(struct store *store, const char *actor, const char *user,
+		      struct error *e)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *permission;
+	privilege_set role;
+	size_t i;
+	int r;
+
+	if (!actor)
+		return 0;
+	r = store_list(store, KIND, "user", user, &list, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, permission) {
+		r = role_privileges(store, field(permission, "role"), &role, e);
+		if (r == -ENOENT)
+			continue;
+		if (r == 0)
+			r = check_holds(store, actor, field(permission, "object"), role,
+					"act on one with more rights", e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

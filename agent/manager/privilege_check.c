@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/privilege.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "manager/permission.h"
+#include "manager/role.h"
+#include "manager/store.h"
+#include "manager/user.h"
+
+/* vm, host or cluster, global. */
+#define PATH_MAX_STEPS 4
+
+/* From an object up to global. */
+struct path {
+	char step[PATH_MAX_STEPS][PERMISSION_OBJECT_SIZE];
+	size_t n;
+};
+
+static void path_add(struct path *path, const char *kind, const char *id)
+{
+	snprintf(path->step[path->n], sizeof(path->step[0]), "%.7s%s%.36s", kind, *id ? ":" : "", id);
+	path->n++;
+}
+
+/* The object of kind @parent that this one names as its own; "" for none. */
+static int parent_of(struct store *store, const char *kind, const char *id,
+		     const char *const parents[], char ret_kind[16], char ret_id[UUID_TEXT_SIZE],
+		     struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	uint8_t uuid[UUID_SIZE];
+	const char *parent;
+	size_t i;
+	int r;
+
+	ret_id[0] = '\0';
+	r = store_get(store, kind, id, &document, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	for (i = 0; parents[i]; i++) {
+		parent = json_string_value(json_object_get(document, parents[i]));
+		if (!parent || uuid_parse_text(parent, uuid) < 0)
+			continue;
+		uuid_format(uuid, ret_id);
+		snprintf(ret_kind, 16, "%s", parents[i]);
+		return 0;
+	}
+	return 0;
+}
+
+static int path_find(struct store *store, const char *object, struct path *ret, struct error *e)
+{
+	static const char *const of_vm[] = { "cluster", "host", NULL };
+	static const char *const of_host[] = { "cluster", NULL };
+	char kind[16], id[UUID_TEXT_SIZE], next[16] = "";
+	const char *colon = strchr(object, ':');
+	int r;
+
+	*ret = (struct path){ .n = 0 };
+	if (colon) {
+		snprintf(kind, sizeof(kind), "%.*s", (int) (colon - object), object);
+		snprintf(id, sizeof(id), "%s", colon + 1);
+		while (id[0]) {
+			path_add(ret, kind, id);
+			if (strcmp(kind, "cluster") == 0)
+				break;
+			r = parent_of(store, kind, id, strcmp(kind, "vm") == 0 ? of_vm : of_host, next,
+				      id, e);
+			if (r < 0)
+				return r;
+			memcpy(kind, next, sizeof(kind));
+		}
+	}
+	path_add(ret, PERMISSION_GLOBAL, "");
+	return 0;
+}
+
+/* Only somebody who is there and not disabled has rights. */
+static int user_active(struct store *store, const char *user, bool *ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	int r;
+
+	*ret = false;
+	if (!user_name_valid(user))
+		return 0;
+	r = store_find(store, "user", "name", user, &document, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	*ret = json_is_false(json_object_get(document, "disabled"));
+	return 0;
+}
+
+static const json_t *permission_on(const json_t *permissions, const char *object)
+{
+	const json_t *permission;
+	const char *on;
+	size_t i;
+
+	json_array_foreach(permissions, i, permission) {
+		on = json_string_value(json_object_get(permission, "object"));
+		if (on && strcmp(on, object) == 0)
+			return permission;
+	}
+	return NULL;
+}
+
+/* The nearest permission decides; from @first on, 0 being the object itself. */
+static int decide(struct store *store, const json_t *permissions, const struct path *path,
+		  size_t first, privilege_set *ret, struct error *e)
+{
+	const json_t *permission;
+	const char *role;
+	size_t i;
+	int r;
+
+	*ret = 0;
+	for (i = first; i < path->n; i++) {
+		permission = permission_on(permissions, path->step[i]);
+		if (!permission || (i > 0 && !json_is_true(json_object_get(permission, "propagate"))))
+			continue;
+		role = json_string_value(json_object_get(permission, "role"));
+		if (!role)
+			return error_fail(e, EBADMSG, "A permission on %s names no role: remove it",
+					  path->step[i]);
+		r = role_privileges(store, role, ret, e);
+		return r == -ENOENT ? 0 : r;
+	}
+	return 0;
+}
+
+static int look_up(struct store *store, const char *user, const char *object, size_t first,
+		   privilege_set *ret, struct error *e)
+{
+	_cleanup_json_ json_t *permissions = NULL;
+	privilege_set set = 0;
+	struct path path;
+	bool active;
+	int r;
+
+	if (!object)
+		object = PERMISSION_GLOBAL;
+	if (!permission_object_valid(object))
+		return error_usage(e, "\"%.64s\" is no object that a privilege can be held on", object);
+	r = user_active(store, user, &active, e);
+	if (r == 0 && active)
+		r = store_list(store, "permission", "user", user, &permissions, e);
+	if (r == 0 && active)
+		r = path_find(store, object, &path, e);
+	if (r == 0 && active)
+		r = decide(store, permissions, &path, first, &set, e);
+	if (r < 0)
+		return r;
+	*ret = set;
+	return 0;
+}
+
+/* One state of the store for all that is read. */
+static int look_up_once(struct store *store, const char *user, const char *object, size_t first,
+			privilege_set *ret, struct error *e)
+{
+	int r;
+
+	r = store_begin(store, e);
+	if (r < 0)
+		return r;
+	r = look_up(store, user, object, first, ret, e);
+	store_rollback(store);
+	return r;
+}
+
+int privilege_effective(struct store *store, const char *user, const char *object,
+			privilege_set *ret, struct error *e)
+{
+	return look_up_once(store, user, object, 0, ret, e);
+}
+
+int privilege_inherited(struct store *store, const char *user, const char *object,
+			privilege_set *ret, struct error *e)
+{
+	return look_up_once(store, user, object, 1, ret, e);
+}
+
+int privilege_check(struct store *store, const char *user, const char *privilege,
+		    const char *object, struct error *e)
+{
+	privilege_set bit = privilege_bit(privilege), set;
+	int r;
+
+	if (!bit)
+		return error_usage(e, "There is no privilege \"%.64s\"", privilege);
+	r = privilege_effective(store, user, object, &set, e);
+	if (r < 0)
+		return r;
+	if (set & bit)
+		return 0;
+	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
+			 "User \"%.64s\" lacks the privilege %s on %s: somebody with "
+			 "Authorization.ModifyPermissions there who holds it can grant it", user,
+			 privilege, object ? object : PERMISSION_GLOBAL);
+}
