@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/user.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/fileio.h"
+#include "common/json.h"
+#include "manager/permission.h"
+#include "manager/record.h"
+#include "manager/session.h"
+#include "manager/store.h"
+#include "manager/user_password.h"
+#include "manager/user_throttle.h"
+
+#define KIND "user"
+
+/* A name's delay stays short, so that nobody is locked out by somebody else's
+ * guessing; an address waits longer, but a whole office may share it. */
+static const struct throttle_rule name_rule = { .free = 3, .max = 60 };
+static const struct throttle_rule address_rule = { .free = 10, .max = 900 };
+
+/*
+ * @lock: guards the two tables
+ * @deriving: one scrypt at a time, which bounds its memory
+ */
+struct users {
+	struct store *store;
+	struct sessions *sessions;
+	int64_t (*clock)(void);
+	pthread_mutex_t lock;
+	pthread_mutex_t deriving;
+	struct throttle *names;
+	struct throttle *addresses;
+};
+
+static int64_t boot_seconds(void)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec;
+}
+
+int users_new(struct store *store, struct sessions *sessions, int64_t (*clock)(void),
+	      struct users **ret, struct error *e)
+{
+	struct users *users = calloc(1, sizeof(*users));
+
+	if (!users)
+		return error_oom(e);
+	users->store = store;
+	users->sessions = sessions;
+	users->clock = clock ? clock : boot_seconds;
+	pthread_mutex_init(&users->lock, NULL);
+	pthread_mutex_init(&users->deriving, NULL);
+	users->names = throttle_new(&name_rule);
+	users->addresses = throttle_new(&address_rule);
+	if (!users->names || !users->addresses) {
+		users_free(users);
+		return error_oom(e);
+	}
+	*ret = users;
+	return 0;
+}
+
+void users_free(struct users *users)
+{
+	if (!users)
+		return;
+	throttle_free(users->names);
+	throttle_free(users->addresses);
+	pthread_mutex_destroy(&users->deriving);
+	pthread_mutex_destroy(&users->lock);
+	free(users);
+}
+
+static int find(struct users *users, const char *name, json_t **ret, struct error *e)
+{
+	int r = user_name_valid(name) ? store_find(users->store, KIND, "name", name, ret, e) : -ENOENT;
+
+	if (r == -ENOENT)
+		return error_fail(e, r, "There is no user \"%.64s\": see the list of users", name);
+	return r;
+}
+
+static int check_password(const struct secret *password, struct error *e)
+{
+	if (password->size < USER_PASSWORD_MIN || password->size > PASSWORD_MAX)
+		return error_usage(e, "The password has %zu bytes: take %d to %zu", password->size,
+				   USER_PASSWORD_MIN, PASSWORD_MAX);
+	return 0;
+}
+
+static int check_certificate(const char *certificate, struct error *e)
+{
+	size_t n = strnlen(certificate, USER_CERTIFICATE_SIZE);
+
+	if (n != USER_CERTIFICATE_SIZE - 1 || strspn(certificate, "0123456789abcdef") != n)
+		return error_usage(e, "The certificate is not named by its SHA-256: 64 digits of base 16 "
+				   "in lower case");
+	return 0;
+}
+
+/* JSON of a password, null for none; scrypt outside of any transaction. */
+static int hash(struct users *users, const struct secret *password, json_t **ret, struct error *e)
+{
+	int r;
+
+	if (!password) {
+		*ret = json_null();
+		return 0;
+	}
+	r = check_password(password, e);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&users->deriving);
+	r = password_hash(password, ret, e);
+	pthread_mutex_unlock(&users->deriving);
+	return r;
+}
+
+static int certificate_free(struct users *users, const char *certificate, const char *name,
+			    struct error *e)
+{
+	_cleanup_json_ json_t *other = NULL;
+	const char *owner;
+	int r;
+
+	r = store_find(users->store, KIND, "certificate", certificate, &other, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	owner = json_string_value(json_object_get(other, "name"));
+	if (owner && strcmp(owner, name) == 0)
+		return 0;
+	return error_fail(e, EEXIST, "The certificate belongs to user \"%s\": take it away there first",
+			  owner ? owner : "");
+}
+
+static int insert(struct users *users, const json_t *document, struct error *e)
+{
+	const char *name = json_string_value(json_object_get(document, "name"));
+	const char *certificate = json_string_value(json_object_get(document, "certificate"));
+	char id[UUID_TEXT_SIZE];
+	uint8_t uuid[UUID_SIZE];
+	int r;
+
+	r = uuid_random(uuid);
+	if (r < 0)
+		return error_fail(e, r, "Cannot create user \"%s\": %s", name, strerror(-r));
+	uuid_format(uuid, id);
+	r = store_begin(users->store, e);
+	if (r < 0)
+		return r;
+	r = certificate ? certificate_free(users, certificate, name, e) : 0;
+	if (r == 0) {
+		r = store_insert(users->store, KIND, id, document, e);
+		if (r == -EEXIST)
+			error_fail(e, r, "There is a user \"%s\" already: choose another name", name);
+	}
+	if (r == 0)
+		return store_commit(users->store, e);
+	store_rollback(users->store);
+	return r;
+}
+
+int user_create(struct users *users, const char *name, const struct secret *password,
+		const char *certificate, struct error *e)
+{
+	_cleanup_json_ json_t *hashed = NULL, *document = NULL;
+	char created[TIME_TEXT_SIZE];
+	int r;
+
+	if (!user_name_valid(name))
+		return error_usage(e, "A user's name is 1 to %d letters, digits, '.', '_', '-' or '@' and "
+				   "begins with a letter or a digit", USER_NAME_MAX);
+	if (strcmp(name, RECORD_USER_MANAGER) == 0)
+		return error_usage(e, "The name \"%s\" stands for the manager itself in its events: choose "
+				   "another one", name);
+	r = certificate ? check_certificate(certificate, e) : 0;
+	if (r == 0)
+		r = hash(users, password, &hashed, e);
+	if (r < 0)
+		return r;
+	time_format(time_now(), created);
+	document = json_pack("{s:s, s:O, s:s?, s:b, s:s}", "name", name, "password", hashed,
+			     "certificate", certificate, "disabled", 0, "created", created);
+	if (!document)
+		return error_oom(e);
+	return insert(users, document, e);
+}
+
+/* One change of a user's document, in one transaction with its checks. */
+struct change {
+	const char *actor;
+	const char *name;
+	const char *member;
+	json_t *value;			/* NULL: delete the user */
+};
+
+static int apply(struct users *users, const struct change *change, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	const char *id;
+	int r;
+
+	r = find(users, change->name, &document, e);
+	if (r < 0)
+		return r;
+	/* Who is oneself holds what one holds. */
+	if (change->actor && strcmp(change->actor, change->name) != 0) {
+		r = permission_covers(users->store, change->actor, change->name, e);
+		if (r < 0)
+			return r;
+	}
+	if (change->value && strcmp(change->member, "certificate") == 0 &&
+	    json_is_string(change->value)) {
+		r = certificate_free(users, json_string_value(change->value), change->name, e);
+		if (r < 0)
+			return r;
+	}
+	id = json_string_value(json_object_get(document, "id"));
+	if (change->value) {
+		if (json_object_set(document, change->member, change->value) < 0)
+			return error_oom(e);
+		return store_update(users->store, KIND, id, document, e);
+	}
+	r = permission_remove_all(users->store, change->name, /* object= */ NULL, e);
+	if (r < 0)
+		return r;
+	return store_delete(users->store, KIND, id, e);
+}
+
+static bool takes_away(const struct change *change)
+{
+	return !change->value ||
+	       (strcmp(change->member, "disabled") == 0 && json_is_true(change->value));
+}
+
+static int change_user(struct users *users, const struct change *change, struct error *e)
+{
+	int r;
+
+	r = store_begin(users->store, e);
+	if (r < 0)
+		return r;
+	r = apply(users, change, e);
+	if (r == 0 && takes_away(change))
+		r = permission_keep_administrator(users->store, e);
+	if (r < 0) {
+		store_rollback(users->store);
+		return r;
+	}
+	r = store_commit(users->store, e);
+	if (r < 0)
+		return r;
+	if (users->sessions)
+		sessions_end_user(users->sessions, change->name);
+	return 0;
+}
+
+int user_set_password(struct users *users, const char *actor, const char *name,
+		      const struct secret *password, struct error *e)
+{
+	_cleanup_json_ json_t *hashed = NULL;
+	int r;
+
+	r = hash(users, password, &hashed, e);
+	if (r < 0)
+		return r;
+	return change_user(users, &(struct change){ actor, name, "password", hashed }, e);
+}
+
+int user_set_certificate(struct users *users, const char *actor, const char *name,
+			 const char *certificate, struct error *e)
+{
+	_cleanup_json_ json_t *value = certificate ? json_string(certificate) : json_null();
+	int r;
+
+	r = certificate ? check_certificate(certificate, e) : 0;
+	if (r < 0)
+		return r;
+	if (!value)
+		return error_oom(e);
+	return change_user(users, &(struct change){ actor, name, "certificate", value }, e);
+}
+
+int user_set_disabled(struct users *users, const char *actor, const char *name, bool disabled,
+		      struct error *e)
+{
+	return change_user(users, &(struct change){ actor, name, "disabled", json_boolean(disabled) },
+			   e);
+}
+
+int user_delete(struct users *users, const char *actor, const char *name, struct error *e)
+{
+	return change_user(users, &(struct change){ actor, name, NULL, NULL }, e);
+}
+
+static json_t *describe(const json_t *document)
+{
+	return json_pack("{s:O, s:b, s:O, s:O, s:O}", "name", json_object_get(document, "name"),
+			 "has_password", (int) json_is_object(json_object_get(document, "password")),
+			 "certificate", json_object_get(document, "certificate"), "disabled",
+			 json_object_get(document, "disabled"), "created",
+			 json_object_get(document, "created"));
+}
+
+int user_get(struct users *users, const char *name, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	json_t *answer;
+	int r;
+
+	r = find(users, name, &document, e);
+	if (r < 0)
+		return r;
+	answer = describe(document);
+	if (!answer)
+		return error_fail(e, EBADMSG, "The document of user \"%s\" is not whole", name);
+	*ret = answer;
+	return 0;
+}
+
+int user_list(struct users *users, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *documents = NULL, *list = json_array();
+	const json_t *document;
+	size_t i;
+	int r;
+
+	r = store_list(users->store, KIND, NULL, NULL, &documents, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(documents, i, document)
+		if (json_array_append_new(list, describe(document)) < 0)
+			return error_oom(e);
+	*ret = TAKE_PTR(list);
+	return 0;
+}
+
+/* What an attacker has many of counts as one: the last 64 bits of IPv6. */
+static void address_key(const char *address, char ret[INET6_ADDRSTRLEN + 8])
+{
+	struct in6_addr six;
+
+	if (inet_pton(AF_INET6, address, &six) != 1)
+		snprintf(ret, INET6_ADDRSTRLEN + 8, "%.40s", address);
+	else if (IN6_IS_ADDR_V4MAPPED(&six))
+		inet_ntop(AF_INET, &six.s6_addr[12], ret, INET6_ADDRSTRLEN);
+	else
+		hex_encode(six.s6_addr, 8, ret);
+}
+
+/* Counts the attempt, or says how long it has to wait. */
+static unsigned int admit(struct users *users, const char *name, const char *address)
+{
+	unsigned int by_name, by_address;
+	int64_t now;
+
+	pthread_mutex_lock(&users->lock);
+	now = users->clock();
+	by_name = throttle_wait(users->names, name, now);
+	by_address = throttle_wait(users->addresses, address, now);
+	if (!by_name && !by_address) {
+		throttle_count(users->names, name, now);
+		throttle_count(users->addresses, address, now);
+	}
+	pthread_mutex_unlock(&users->lock);
+	return by_name > by_address ? by_name : by_address;
+}
+
+/* An address keeps its other failures: else one valid account would pay for
+ * guessing at all the others. */
+static void forgive(struct users *users, const char *name, const char *address)
+{
+	pthread_mutex_lock(&users->lock);
+	throttle_forgive(users->names, name);
+	throttle_take_back(users->addresses, address);
+	pthread_mutex_unlock(&users->lock);
+}
+
+/* Whether the password is right for a user who may log in. */
+static int verify(struct users *users, const char *name, const struct secret *password,
+		  bool *ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	const json_t *stored;
+	bool right = false;
+	int r;
+
+	r = user_name_valid(name) ? store_find(users->store, KIND, "name", name, &document, e) : -ENOENT;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	stored = json_object_get(document, "password");
+	pthread_mutex_lock(&users->deriving);
+	r = password_matches(stored, password, &right, e);
+	pthread_mutex_unlock(&users->deriving);
+	if (r < 0)
+		return r;
+	*ret = right && json_is_false(json_object_get(document, "disabled"));
+	return 0;
+}
+
+int user_authenticate(struct users *users, const char *name, const struct secret *password,
+		      const char *address, struct error *e)
+{
+	char key[INET6_ADDRSTRLEN + 8];
+	unsigned int wait;
+	bool right = false;
+	int r;
+
+	address_key(address, key);
+	wait = admit(users, name, key);
+	if (wait)
+		return error_set(e, EAGAIN, EXIT_NOT_ALLOWED, 0,
+				 "Too many failed logins: try again in %u seconds", wait);
+	if (password->size > 0 && password->size <= PASSWORD_MAX) {
+		struct error failure = ERROR_NULL;
+
+		r = verify(users, name, password, &right, &failure);
+		if (r < 0) {
+			if (e)
+				*e = failure;
+			return r;
+		}
+	}
+	if (!right)
+		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
+				 "Cannot log in: the name or the password is wrong");
+	forgive(users, name, key);
+	return 0;
+}
+
+int user_by_certificate(struct users *users, const char *certificate,
+			char ret_name[USER_NAME_MAX + 1], struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	const char *name;
+	int r;
+
+	r = check_certificate(certificate, NULL);
+	if (r == 0)
+		r = store_find(users->store, KIND, "certificate", certificate, &document, e);
+	if (r < 0 && r != -ENOENT && r != -EINVAL)
+		return r;
+	name = json_string_value(json_object_get(document, "name"));
+	if (r < 0 || !name || !json_is_false(json_object_get(document, "disabled")))
+		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
+				 "Cannot log in: the client certificate is no user's");
+	snprintf(ret_name, USER_NAME_MAX + 1, "%s", name);
+	return 0;
+}
