@@ -209,14 +209,25 @@ static int start(struct store *s, struct chain *c, struct error *e)
 	return r;
 }
 
-/* Whether the row says what its place says. */
-static bool row_numbered(const char *text, size_t size, uint64_t seq)
+/* A column that is searched, against the row's own member. */
+static bool column_agrees(sqlite3_stmt *stmt, int column, const json_t *row, const char *name)
+{
+	const char *searched = sql_column(stmt, column, NULL);
+	const char *said = json_string_value(json_object_get(row, name));
+
+	return searched && said ? strcmp(searched, said) == 0 : searched == said;
+}
+
+/* Whether the row says what its place and its columns say. */
+static bool row_agrees(sqlite3_stmt *stmt, const char *text, size_t size, uint64_t seq)
 {
 	_cleanup_json_ json_t *row = NULL;
 	uint64_t said;
 
 	return json_parse(text, size, RECORD_ROW_MAX, "event", &row, NULL) == 0 &&
-	       json_get_uint(row, "event", "seq", INT64_MAX, &said, NULL) == 0 && said == seq;
+	       json_get_uint(row, "event", "seq", INT64_MAX, &said, NULL) == 0 && said == seq &&
+	       column_agrees(stmt, 3, row, "id") && column_agrees(stmt, 4, row, "object") &&
+	       column_agrees(stmt, 5, row, "vm");
 }
 
 static int check_row(struct chain *c, sqlite3_stmt *stmt, struct error *e)
@@ -229,7 +240,7 @@ static int check_row(struct chain *c, sqlite3_stmt *stmt, struct error *e)
 
 	text = sql_column(stmt, 1, &size);
 	said = sql_column(stmt, 2, NULL);
-	if (!text || !said || !sqlite3_column_int(stmt, 3) || seq != c->at.seq + 1 || !row_numbered(text, size, seq)) {
+	if (!text || !said || seq != c->at.seq + 1 || !row_agrees(stmt, text, size, seq)) {
 		c->bad = c->at.seq + 1;
 		return 0;
 	}
@@ -254,10 +265,8 @@ static int check_page(struct store *s, struct chain *c, struct error *e)
 	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
 	int n, r;
 
-	r = sql_prepare(s, "SELECT seq, row, hash, id IS json_extract(row, '$.id')"
-			" AND object IS json_extract(row, '$.object')"
-			" AND vm IS json_extract(row, '$.vm')"
-			" FROM event WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3", &stmt, e);
+	r = sql_prepare(s, "SELECT seq, row, hash, id, object, vm FROM event"
+			" WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3", &stmt, e);
 	if (r == 0)
 		r = sql_number(s, stmt, 1, c->at.seq, e);
 	if (r == 0)
