@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The REST interface: a table of routes, who may use them, what is recorded.
+ * openapi.yaml describes it to the world; a test holds the two together.
+ */
+#ifndef MANAGER_API_H
+#define MANAGER_API_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/errors.h"
+#include "manager/http.h"
+#include "manager/permission.h"
+#include "manager/session.h"
+
+#define API_PREFIX	"/api/v1"
+#define API_PARAMS_MAX	2
+#define API_PARAM_SIZE	129	/* bytes of a part of the path, with the NUL */
+
+struct manager;
+struct api_call;
+
+/**
+ * enum api_flags - of a route
+ * @API_OPEN: needs no login
+ * @API_CREATES: 201 rather than 200
+ * @API_BODY: has a JSON object for a body
+ */
+enum api_flags {
+	API_OPEN	= 1 << 0,
+	API_CREATES	= 1 << 1,
+	API_BODY	= 1 << 2,
+};
+
+/**
+ * struct api_route - what can be asked
+ * @method: of HTTP
+ * @pattern: below API_PREFIX; "{…}" stands for one part of the path
+ * @privilege: that the user has to hold; NULL: the handler asks
+ * @kind: of the object on which, "cluster", "host" or "vm", named by the first
+ *	parameter; NULL: global
+ * @operation: recorded with intent and outcome; NULL: nothing is
+ * @type: vSphere's name of the event, or NULL
+ * @members: that the body may have, ends in NULL
+ * @handler: *ret stays NULL for an answer without a body
+ */
+struct api_route {
+	const char *method;
+	const char *pattern;
+	const char *privilege;
+	const char *kind;
+	unsigned int flags;
+	const char *operation;
+	const char *type;
+	const char *const *members;
+	int (*handler)(struct api_call *call, json_t **ret, struct error *e);
+};
+
+/**
+ * struct api_call - one request under way
+ * @user: who asks, "" before login
+ * @params: what stood for "{…}"
+ * @object: as in privilege_check(); for the record; a handler that makes one sets it
+ * @body: NULL without
+ * @status: of HTTP, where the handler knows better than http_status(); else 0
+ * @csv: malloc'ed, in place of JSON
+ */
+struct api_call {
+	struct manager *manager;
+	const struct http_request *rq;
+	const struct api_route *route;
+	struct session session;
+	const char *user;
+	char params[API_PARAMS_MAX][API_PARAM_SIZE];
+	char object[2 * API_PARAM_SIZE];
+	json_t *body;
+	unsigned int status;
+	char *csv;
+	size_t csv_size;
+};
+
+/** api_routes() - all of them */
+const struct api_route *api_routes(size_t *ret_count);
+
+/**
+ * api_serve() - answer one request; for web_settings.serve
+ * @manager: struct manager *
+ */
+void api_serve(const struct http_request *rq, struct http_answer *an, void *manager);
+
+/**
+ * api_require() - privilege_check() for the caller, and a refusal is recorded
+ */
+int api_require(struct api_call *call, const char *privilege, const char *object,
+		struct error *e);
+
+/** api_may() - the same for lists: nothing is recorded, failures count as no */
+bool api_may(const struct api_call *call, const char *privilege, const char *kind,
+	     const char *id);
+
+/** api_set_object() - "KIND:ID" for the record */
+void api_set_object(struct api_call *call, const char *kind, const char *id);
+
+/*
+ * Members of the body; what is wrong with them is EXIT_USAGE.
+ */
+
+/** api_string() - of 1..@max bytes */
+int api_string(const struct api_call *call, const char *key, size_t max, const char **ret,
+	       struct error *e);
+
+/** api_string_or_null() - the same; NULL when it is null or not there */
+int api_string_or_null(const struct api_call *call, const char *key, size_t max,
+		       const char **ret, struct error *e);
+
+/** api_bool() - @ret keeps its value when it is not there */
+int api_bool(const struct api_call *call, const char *key, bool *ret, struct error *e);
+
+/** api_password() - into the secure heap; empty when it is not there */
+int api_password(const struct api_call *call, const char *key, struct secret *ret,
+		 struct error *e);
+
+/* Handlers, by file. */
+int api_about(struct api_call *call, json_t **ret, struct error *e);
+int api_status(struct api_call *call, json_t **ret, struct error *e);
+int api_session_new(struct api_call *call, json_t **ret, struct error *e);
+int api_session_get(struct api_call *call, json_t **ret, struct error *e);
+int api_session_end(struct api_call *call, json_t **ret, struct error *e);
+int api_session_password(struct api_call *call, json_t **ret, struct error *e);
+int api_session_privileges(struct api_call *call, json_t **ret, struct error *e);
+
+int api_users_list(struct api_call *call, json_t **ret, struct error *e);
+int api_users_create(struct api_call *call, json_t **ret, struct error *e);
+int api_users_get(struct api_call *call, json_t **ret, struct error *e);
+int api_users_change(struct api_call *call, json_t **ret, struct error *e);
+int api_users_delete(struct api_call *call, json_t **ret, struct error *e);
+
+int api_privileges_list(struct api_call *call, json_t **ret, struct error *e);
+int api_roles_list(struct api_call *call, json_t **ret, struct error *e);
+int api_roles_create(struct api_call *call, json_t **ret, struct error *e);
+int api_roles_get(struct api_call *call, json_t **ret, struct error *e);
+int api_roles_replace(struct api_call *call, json_t **ret, struct error *e);
+int api_roles_delete(struct api_call *call, json_t **ret, struct error *e);
+int api_permissions_list(struct api_call *call, json_t **ret, struct error *e);
+int api_permissions_set(struct api_call *call, json_t **ret, struct error *e);
+int api_permissions_delete(struct api_call *call, json_t **ret, struct error *e);
+
+int api_events_list(struct api_call *call, json_t **ret, struct error *e);
+int api_events_verify(struct api_call *call, json_t **ret, struct error *e);
+
+int api_clusters_list(struct api_call *call, json_t **ret, struct error *e);
+int api_clusters_create(struct api_call *call, json_t **ret, struct error *e);
+int api_clusters_get(struct api_call *call, json_t **ret, struct error *e);
+int api_clusters_rename(struct api_call *call, json_t **ret, struct error *e);
+int api_clusters_delete(struct api_call *call, json_t **ret, struct error *e);
+int api_hosts_list(struct api_call *call, json_t **ret, struct error *e);
+int api_hosts_get(struct api_call *call, json_t **ret, struct error *e);
+int api_vms_list(struct api_call *call, json_t **ret, struct error *e);
+int api_vms_register(struct api_call *call, json_t **ret, struct error *e);
+int api_vms_get(struct api_call *call, json_t **ret, struct error *e);
+int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Clusters, hosts, VMs: who is there and belongs to whom. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/json.h"
+#include "manager/api.h"
+#include "manager/manager.h"
+#include "manager/store.h"
+
+#define NAME_MAX_BYTES 64
+
+/* What the caller may see of a kind. */
+static int list_visible(struct api_call *call, const char *kind, const char *plural,
+			json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *all = NULL, *visible = json_array();
+	json_t *document;
+	size_t i;
+	int r = store_list(call->manager->store, kind, NULL, NULL, &all, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(all, i, document) {
+		const char *id = json_string_value(json_object_get(document, "id"));
+
+		if (id && api_may(call, "System.View", kind, id) &&
+		    json_array_append(visible, document) < 0)
+			return error_oom(e);
+	}
+	*ret = json_pack("{s:O}", plural, visible);
+	return *ret ? 0 : error_oom(e);
+}
+
+static int get(struct api_call *call, const char *kind, json_t **ret, struct error *e)
+{
+	return store_get(call->manager->store, kind, call->params[0], ret, e);
+}
+
+int api_clusters_list(struct api_call *call, json_t **ret, struct error *e)
+{
+	return list_visible(call, "cluster", "clusters", ret, e);
+}
+
+int api_hosts_list(struct api_call *call, json_t **ret, struct error *e)
+{
+	return list_visible(call, "host", "hosts", ret, e);
+}
+
+int api_vms_list(struct api_call *call, json_t **ret, struct error *e)
+{
+	return list_visible(call, "vm", "vms", ret, e);
+}
+
+int api_clusters_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	return get(call, "cluster", ret, e);
+}
+
+int api_hosts_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	return get(call, "host", ret, e);
+}
+
+int api_vms_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	return get(call, "vm", ret, e);
+}
+
+int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	char id[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE];
+	uint8_t uuid[UUID_SIZE];
+	const char *name;
+	int r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
+
+	if (r < 0)
+		return r;
+	r = uuid_random(uuid);
+	if (r < 0)
+		return error_fail(e, r, "Cannot make an id: %s", error_name(r));
+	uuid_format(uuid, id);
+	time_format(time_now(), created);
+	document = json_pack("{s:s, s:s}", "name", name, "created", created);
+	if (!document)
+		return error_oom(e);
+	api_set_object(call, "cluster", id);
+	r = store_insert(call->manager->store, "cluster", id, document, e);
+	return r < 0 ? r : store_get(call->manager->store, "cluster", id, ret, e);
+}
+
+int api_clusters_rename(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct store *store = call->manager->store;
+	_cleanup_json_ json_t *document = NULL;
+	const char *name;
+	int r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
+
+	if (r == 0)
+		r = store_begin(store, e);
+	if (r < 0)
+		return r;
+	r = store_get(store, "cluster", call->params[0], &document, e);
+	if (r == 0 && json_object_set_new(document, "name", json_string(name)) < 0)
+		r = error_oom(e);
+	if (r == 0)
+		r = store_update(store, "cluster", call->params[0], document, e);
+	if (r < 0) {
+		store_rollback(store);
+		return r;
+	}
+	r = store_commit(store, e);
+	if (r == 0)
+		*ret = TAKE_PTR(document);
+	return r;
+}
+
+static int check_unused(struct store *store, const char *kind, const char *cluster,
+			struct error *e)
+{
+	_cleanup_json_ json_t *user = NULL;
+	int r = store_find(store, kind, "cluster", cluster, &user, NULL);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_fail(e, r, "Cannot see whether the cluster has a %s: %s", kind,
+				  error_name(r));
+	return error_fail(e, EBUSY, "Cluster %s still has %ss, the first is %.64s: move or remove "
+			  "them first", cluster, kind,
+			  json_string_value(json_object_get(user, "id")));
+}
+
+/* A document with the permissions on it. */
+static int delete_object(struct api_call *call, const char *kind, bool cluster,
+			 struct error *e)
+{
+	struct store *store = call->manager->store;
+	const char *id = call->params[0];
+	int r = store_begin(store, e);
+
+	if (r < 0)
+		return r;
+	if (cluster)
+		r = check_unused(store, "host", id, e);
+	if (cluster && r == 0)
+		r = check_unused(store, "vm", id, e);
+	if (r == 0)
+		r = store_delete(store, kind, id, e);
+	if (r == 0)
+		r = permission_remove_all(store, /* user= */ NULL, call->object, e);
+	if (r < 0) {
+		store_rollback(store);
+		return r;
+	}
+	return store_commit(store, e);
+}
+
+int api_clusters_delete(struct api_call *call, json_t **ret, struct error *e)
+{
+	(void)ret;
+	return delete_object(call, "cluster", /* cluster= */ true, e);
+}
+
+int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	int r = store_find(call->manager->store, "disk", "vm", call->params[0], &disk, NULL);
+
+	(void)ret;
+	if (r == 0)
+		return error_fail(e, EBUSY, "VM %s still has encrypted disks: decrypt or remove "
+				  "them first, else no host could have their keys",
+				  call->params[0]);
+	return r == -ENOENT ? delete_object(call, "vm", /* cluster= */ false, e) :
+			      error_fail(e, r, "Cannot see whether VM %s has disks: %s",
+					 call->params[0], error_name(r));
+}
+
+/* Where the VM is to live: a cluster, or a host that is in none. */
+static int read_place(struct api_call *call, const char **ret_kind, const char **ret_id,
+		      struct error *e)
+{
+	const char *cluster = NULL, *host = NULL;
+	int r = api_string_or_null(call, "cluster", UUID_TEXT_SIZE - 1, &cluster, e);
+
+	if (r == 0)
+		r = api_string_or_null(call, "host", UUID_TEXT_SIZE - 1, &host, e);
+	if (r < 0)
+		return r;
+	if (!cluster == !host)
+		return error_usage(e, "A VM is registered to a \"cluster\" or to a \"host\", to "
+				   "one of the two");
+	*ret_kind = cluster ? "cluster" : "host";
+	*ret_id = cluster ? cluster : host;
+	return 0;
+}
+
+int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct store *store = call->manager->store;
+	_cleanup_json_ json_t *document = NULL, *place = NULL;
+	const char *id, *name, *kind = NULL, *place_id = NULL;
+	char object[PERMISSION_OBJECT_SIZE], created[TIME_TEXT_SIZE];
+	uint8_t uuid[UUID_SIZE];
+	int r = api_string(call, "id", UUID_TEXT_SIZE - 1, &id, e);
+
+	if (r == 0)
+		r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
+	if (r == 0)
+		r = read_place(call, &kind, &place_id, e);
+	if (r < 0)
+		return r;
+	if (uuid_parse_text(id, uuid) < 0 || uuid_parse_text(place_id, uuid) < 0)
+		return error_usage(e, "Ids of VMs, clusters and hosts are UUIDs in lower case");
+	api_set_object(call, "vm", id);
+	snprintf(object, sizeof(object), "%s:%s", kind, place_id);
+	r = api_require(call, "Cryptographer.RegisterVM", object, e);
+	if (r == 0)
+		r = store_get(store, kind, place_id, &place, e);
+	if (r < 0)
+		return r;
+	time_format(time_now(), created);
+	document = json_pack("{s:s, s:s, s:s}", "name", name, "created", created, kind, place_id);
+	if (!document)
+		return error_oom(e);
+	r = store_insert(store, "vm", id, document, e);
+	return r < 0 ? r : store_get(store, "vm", id, ret, e);
+}

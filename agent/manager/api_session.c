@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who is there, and who one is. */
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "common/secret.h"
+#include "manager/api.h"
+#include "manager/authority.h"
+#include "manager/manager.h"
+#include "manager/privilege.h"
+#include "manager/record.h"
+#include "manager/store.h"
+#include "manager/user.h"
+#include "manager/vault.h"
+
+static int give(json_t *value, json_t **ret, struct error *e)
+{
+	if (!value)
+		return error_oom(e);
+	*ret = value;
+	return 0;
+}
+
+int api_about(struct api_call *call, json_t **ret, struct error *e)
+{
+	char fingerprint[AUTHORITY_FINGERPRINT_SIZE];
+
+	authority_fingerprint(call->manager->authority, fingerprint);
+	return give(json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "name", "vmcrypt-manager",
+			      "version", VMCRYPT_VERSION, "api", "v1", "authority",
+			      "fingerprint", fingerprint, "certificate",
+			      authority_pem(call->manager->authority)), ret, e);
+}
+
+int api_status(struct api_call *call, json_t **ret, struct error *e)
+{
+	const struct manager *m = call->manager;
+	char started[TIME_TEXT_SIZE];
+	struct store_status store;
+
+	store_get_status(m->store, &store);
+	time_format(m->started, started);
+	return give(json_pack("{s:s, s:s, s:I, s:{s:b, s:I, s:s}}", "started", started,
+			      "vault", vault_source_name(vault_source(m->vault)),
+			      "sessions", (json_int_t)sessions_count(m->sessions), "store",
+			      "healthy", (int)store.healthy,
+			      "reserve", (json_int_t)store.reserve, "trouble", store.trouble),
+		    ret, e);
+}
+
+static void note_login(struct api_call *call, const char *user, const char *type,
+		       const char *operation, const char *result)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:s}", "peer", call->rq->peer);
+	const struct record_event event = { .user = user, .operation = operation, .type = type,
+					    .data = data };
+
+	if (record_note(call->manager->store, &event, result, NULL) < 0)
+		log_warning("Cannot record %s of %s", operation, user);
+}
+
+/* By password when there is one, else by the certificate that TLS was shown. */
+static int prove(struct api_call *call, char user[USER_NAME_MAX + 1], struct error *e)
+{
+	struct secret password _cleanup_secret_ = SECRET_NULL;
+	const char *name;
+	int r;
+
+	r = api_string_or_null(call, "name", USER_NAME_MAX, &name, e);
+	if (r == 0)
+		r = api_password(call, "password", &password, e);
+	if (r < 0)
+		return r;
+	if (!name != !password.size)
+		return error_usage(e, "A login wants both \"name\" and \"password\", or a client "
+				   "certificate and neither");
+	if (name) {
+		/* An unknown name may be a password in the wrong place: user_authenticate()
+		 * refuses it, and it is recorded only as far as names go. */
+		memcpy(user, name, strlen(name) + 1);
+		return user_authenticate(call->manager->users, name, &password, call->rq->peer, e);
+	}
+	if (call->rq->certificate[0])
+		return user_by_certificate(call->manager->users, call->rq->certificate, user, e);
+	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0, "No password and no client certificate: "
+			 "log in with either");
+}
+
+int api_session_new(struct api_call *call, json_t **ret, struct error *e)
+{
+	char token[SESSION_TOKEN_SIZE], expires[TIME_TEXT_SIZE], user[USER_NAME_MAX + 1] = "";
+	int r = prove(call, user, e);
+
+	if (r == -EACCES || r == -EAGAIN) {
+		call->status = r == -EAGAIN ? 429 : 401;
+		/* What has to wait was not tried; recording it would fill the disk. */
+		if (r == -EACCES)
+			note_login(call, user_name_valid(user) ? user : "-",
+				   "BadUsernameSessionEvent", "session.new", "refused");
+		return r;
+	}
+	if (r == 0)
+		r = session_new(call->manager->sessions, user, token, e);
+	if (r < 0)
+		return r;
+	r = session_check(call->manager->sessions, token, &call->session, e);
+	if (r == 0) {
+		time_format(call->session.expires, expires);
+		r = give(json_pack("{s:s, s:s, s:s}", "token", token, "user", user, "expires",
+				   expires), ret, e);
+	}
+	erase(token, sizeof(token));
+	if (r == 0)
+		note_login(call, user, "UserLoginSessionEvent", "session.new", "ok");
+	return r;
+}
+
+int api_session_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	char started[TIME_TEXT_SIZE], expires[TIME_TEXT_SIZE];
+
+	time_format(call->session.started, started);
+	time_format(call->session.expires, expires);
+	return give(json_pack("{s:s, s:s, s:s}", "user", call->user, "started", started,
+			      "expires", expires), ret, e);
+}
+
+int api_session_end(struct api_call *call, json_t **ret, struct error *e)
+{
+	int r = session_end(call->manager->sessions, call->rq->token, e);
+
+	(void)ret;
+	if (r == 0)
+		note_login(call, call->user, "UserLogoutSessionEvent", "session.end", "ok");
+	return r;
+}
+
+int api_session_password(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct secret old _cleanup_secret_ = SECRET_NULL, password _cleanup_secret_ = SECRET_NULL;
+	int r = api_password(call, "password", &old, e);
+
+	(void)ret;
+	if (r == 0)
+		r = api_password(call, "new_password", &password, e);
+	if (r < 0)
+		return r;
+	if (!old.size || !password.size)
+		return error_usage(e, "A new password wants \"password\" and \"new_password\"");
+	api_set_object(call, "user", call->user);
+	r = user_authenticate(call->manager->users, call->user, &old, call->rq->peer, e);
+	if (r == -EAGAIN)
+		call->status = 429;
+	return r < 0 ? r : user_set_password(call->manager->users, call->user, call->user,
+					     &password, e);
+}
+
+int api_session_privileges(struct api_call *call, json_t **ret, struct error *e)
+{
+	const char *object = http_query(call->rq, "object");
+	privilege_set set;
+	int r;
+
+	if (object && !permission_object_valid(object))
+		return error_usage(e, "\"%.64s\" is no object: want global, cluster:UUID, "
+				   "host:UUID or vm:UUID", object);
+	r = privilege_effective(call->manager->store, call->user,
+				object ? object : PERMISSION_GLOBAL, &set, e);
+	if (r < 0)
+		return r;
+	return give(json_pack("{s:s, s:o?}", "object", object ? object : PERMISSION_GLOBAL,
+			      "privileges", privilege_names(set)), ret, e);
+}

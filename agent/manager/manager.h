@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The manager: what its parts are and who hands them on.
+ */
+#ifndef MANAGER_MANAGER_H
+#define MANAGER_MANAGER_H
+
+#include <stdint.h>
+
+#include "common/errors.h"
+#include "manager/vault.h"
+
+struct authority;
+struct sessions;
+struct store;
+struct users;
+struct vault;
+
+/**
+ * struct manager - the one context
+ * @started: seconds since 1970
+ *
+ * Each part takes calls from any thread.
+ */
+struct manager {
+	struct store *store;
+	struct vault *vault;
+	struct authority *authority;
+	struct sessions *sessions;
+	struct users *users;
+	int64_t started;
+};
+
+/**
+ * manager_open() - open what manager_init() has made
+ *
+ * Return: 0, or what the parts answer; then there is nothing to close.
+ */
+int manager_open(const struct vault_settings *settings, struct manager *ret, struct error *e);
+
+void manager_close(struct manager *manager);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+static const char help_text[] =
+"Usage: vmcrypt-manager init --name NAME[,NAME]... --admin USER --password-file FILE\n"
+"                            [--tpm|--key-file] [--dir DIR] [--tcti TCTI]\n"
+"       vmcrypt-manager serve [--dir DIR] [--listen ADDRESS] [--port PORT]\n"
+"                             [--threads N] [--tcti TCTI] [--debug]\n"
+"The manager of encrypted VMs: keys from key servers for many hosts.\n"
+"\n"
+"init makes a folder, an authority of its own and the first administrator:\n"
+"  --name NAMES          DNS names and addresses by which it is reached\n"
+"  --admin USER          name of the first administrator\n"
+"  --password-file FILE  their password, one line; - reads it from standard input\n"
+"  --tpm                 seal the key of its secrets to this machine's TPM\n"
+"  --key-file            keep that key in a file; default: the systemd credential\n"
+"                        " VAULT_CREDENTIAL "\n"
+"serve answers, in the foreground:\n"
+"  --listen ADDRESS      default: all of this machine\n"
+"  --port PORT           default 8443; 0: any that is free\n"
+"  --threads N           that answer requests, 1 to 64, default 8\n"
+"  --debug               say more\n"
+"both:\n"
+"  --dir DIR             default " MANAGER_DIR "\n"
+"  --tcti TCTI           the TPM, as in tss2-tctildr(7)\n"
+"  --help, --version\n"
+"See vmcrypt-manager(8).\n";
+
+enum option_id {
+	OPT_DIR = 256, OPT_TCTI, OPT_NAME, OPT_ADMIN, OPT_PASSWORD_FILE, OPT_TPM, OPT_KEY_FILE,
+	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_DEBUG, OPT_HELP, OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{ "dir", required_argument, NULL, OPT_DIR },
+	{ "tcti", required_argument, NULL, OPT_TCTI },
+	{ "name", required_argument, NULL, OPT_NAME },
+	{ "admin", required_argument, NULL, OPT_ADMIN },
+	{ "password-file", required_argument, NULL, OPT_PASSWORD_FILE },
+	{ "tpm", no_argument, NULL, OPT_TPM },
+	{ "key-file", no_argument, NULL, OPT_KEY_FILE },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "port", required_argument, NULL, OPT_PORT },
+	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "debug", no_argument, NULL, OPT_DEBUG },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int number(const char *name, const char *text, unsigned long min, unsigned long max,
+		  unsigned long *ret, struct error *e)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end || errno || *ret < min || *ret > max)
+		return error_usage(e, "%s wants a number from %lu to %lu, not \"%.32s\"", name, min,
+				   max, text);
+	return 0;
+}
+
+static int say(const char *text)
+{
+	fputs(text, stdout);
+	return OPTIONS_EXIT;
+}
+
+/* Options of the one command only. */
+static int for_command(int option, struct options *o, struct error *e)
+{
+	unsigned long n = 0;
+	int r = 0;
+
+	switch (option) {
+	case OPT_NAME:
+		o->names = optarg;
+		break;
+	case OPT_ADMIN:
+		o->admin = optarg;
+		break;
+	case OPT_PASSWORD_FILE:
+		o->password_file = optarg;
+		break;
+	case OPT_TPM:
+		o->source = VAULT_FROM_TPM;
+		break;
+	case OPT_KEY_FILE:
+		o->source = VAULT_FROM_KEY_FILE;
+		break;
+	case OPT_LISTEN:
+		o->listen = optarg;
+		break;
+	case OPT_PORT:
+		r = number("--port", optarg, 0, UINT16_MAX, &n, e);
+		o->port = (uint16_t)n;
+		break;
+	case OPT_THREADS:
+		r = number("--threads", optarg, 1, 64, &n, e);
+		o->threads = (unsigned int)n;
+		break;
+	default:
+		return error_usage(e, "Wrong option: see vmcrypt-manager --help");
+	}
+	if (r == 0 && o->serve != (option >= OPT_LISTEN))
+		return error_usage(e, "--%s is no option of %s: see vmcrypt-manager --help",
+				   options[option - OPT_DIR].name, o->serve ? "serve" : "init");
+	return r;
+}
+
+static int one(int option, struct options *o, struct error *e)
+{
+	switch (option) {
+	case OPT_DIR:
+		if (optarg[0] != '/')
+			return error_usage(e, "--dir wants an absolute path, not \"%.64s\"", optarg);
+		o->dir = optarg;
+		return 0;
+	case OPT_TCTI:
+		o->tcti = optarg;
+		return 0;
+	case OPT_DEBUG:
+		o->log_level = LOG_DEBUG;
+		return 0;
+	case OPT_HELP:
+		return say(help_text);
+	case OPT_VERSION:
+		return say("vmcrypt-manager " VMCRYPT_VERSION "\n");
+	default:
+		return for_command(option, o, e);
+	}
+}
+
+int options_read(int argc, char *argv[], struct options *ret, struct error *e)
+{
+	const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+	struct options o = { .dir = MANAGER_DIR, .port = MANAGER_PORT, .threads = 8,
+			     .log_level = LOG_INFO, .source = VAULT_FROM_CREDENTIAL };
+	int option, r = 0;
+
+	o.serve = command && !strcmp(command, "serve");
+	optind = command ? 2 : 1;
+	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+		r = one(option, &o, e);
+	if (r)
+		return r;
+	if (!command || (!o.serve && strcmp(command, "init") != 0) || optind < argc)
+		return error_usage(e, "Want init or serve: see vmcrypt-manager --help");
+	if (!o.serve && (!o.names || !o.admin || !o.password_file))
+		return error_usage(e, "init wants --name, --admin and --password-file");
+	*ret = o;
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The command line of vmcrypt-manager. */
+#ifndef MANAGER_OPTIONS_H
+#define MANAGER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/errors.h"
+#include "manager/vault.h"
+
+#define MANAGER_DIR	"/var/lib/vmcrypt-manager"
+#define MANAGER_PORT	8443
+/** OPTIONS_EXIT - of options_read(): all is said, exit with success */
+#define OPTIONS_EXIT	1
+
+/**
+ * struct options - what was asked for; all texts belong to argv
+ * @serve: else init
+ */
+struct options {
+	bool serve;
+	const char *dir;
+	const char *tcti;
+	const char *listen;
+	uint16_t port;
+	unsigned int threads;
+	int log_level;
+	const char *names;
+	const char *admin;
+	const char *password_file;
+	enum vault_source source;
+};
+
+/** options_read() - Return: 0, OPTIONS_EXIT, or -EINVAL with EXIT_USAGE */
+int options_read(int argc, char *argv[], struct options *ret, struct error *e);
+
+#endif
