@@ -43,7 +43,12 @@ struct kmip_tls {
 	char why[WHY_SIZE];
 };
 
-enum step { STEP_HANDSHAKE, STEP_READ, STEP_WRITE };
+/* What to go on with until it is done; with neither, the handshake. */
+struct step {
+	void *read;
+	const void *write;
+	size_t size;
+};
 
 static int64_t seconds_of(const ASN1_TIME *time)
 {
@@ -159,29 +164,26 @@ static int feed(struct kmip_tls *tls, int64_t deadline, struct error *e)
 	return BIO_write(tls->from, data, (int) n) == n ? 1 : error_oom(e);
 }
 
-static int step_once(struct kmip_tls *tls, enum step step, void *data, size_t size, size_t *done)
+static int step_once(struct kmip_tls *tls, const struct step *step, size_t *done)
 {
-	switch (step) {
-	case STEP_READ:
-		return SSL_read_ex(tls->ssl, data, size, done);
-	case STEP_WRITE:
-		return SSL_write_ex(tls->ssl, data, size, done);
-	default:
-		*done = 1;
-		return SSL_do_handshake(tls->ssl);
-	}
+	if (step->read)
+		return SSL_read_ex(tls->ssl, step->read, step->size, done);
+	if (step->write)
+		return SSL_write_ex(tls->ssl, step->write, step->size, done);
+	*done = 1;
+	return SSL_do_handshake(tls->ssl);
 }
 
 /* Return: bytes; 1 for the handshake; 0: the server has closed; -errno. */
-static ssize_t drive(struct kmip_tls *tls, enum step step, void *data, size_t size,
-		     int64_t deadline, struct error *e)
+static ssize_t drive(struct kmip_tls *tls, const struct step *step, int64_t deadline,
+		     struct error *e)
 {
 	size_t done = 0;
 	int r, failure;
 
 	for (;;) {
 		ERR_clear_error();
-		r = step_once(tls, step, data, size, &done);
+		r = step_once(tls, step, &done);
 		failure = SSL_get_error(tls->ssl, r);
 		if (r != 1 && failure == SSL_ERROR_ZERO_RETURN)
 			return 0;
@@ -205,14 +207,13 @@ static ssize_t drive(struct kmip_tls *tls, enum step step, void *data, size_t si
 
 static ssize_t tls_read(void *context, void *data, size_t size, int64_t deadline, struct error *e)
 {
-	return drive(context, STEP_READ, data, size, deadline, e);
+	return drive(context, &(struct step) { .read = data, .size = size }, deadline, e);
 }
 
-/* OpenSSL does not write to what it sends. */
 static ssize_t tls_write(void *context, const void *data, size_t size, int64_t deadline,
 			 struct error *e)
 {
-	return drive(context, STEP_WRITE, (void *) (uintptr_t) data, size, deadline, e);
+	return drive(context, &(struct step) { .write = data, .size = size }, deadline, e);
 }
 
 struct kmip_stream kmip_tls_stream(struct kmip_tls *tls)
@@ -410,7 +411,7 @@ int kmip_tls_connect(const struct kmip_tls_settings *settings, int64_t deadline,
 	r = tls_open(settings, /* look= */ false, deadline, &tls, e);
 	if (r < 0)
 		return r;
-	n = drive(tls, STEP_HANDSHAKE, NULL, 0, deadline, e);
+	n = drive(tls, &(struct step) { .size = 0 }, deadline, e);
 	if (n < 0)
 		return (int) n;
 	if (n == 0)
@@ -434,7 +435,7 @@ int kmip_tls_look(const struct kmip_tls_settings *settings, int64_t deadline, ch
 	r = tls_open(settings, /* look= */ true, deadline, &tls, e);
 	if (r < 0)
 		return r;
-	n = drive(tls, STEP_HANDSHAKE, NULL, 0, deadline, e);
+	n = drive(tls, &(struct step) { .size = 0 }, deadline, e);
 	if (!tls->seen)
 		return n < 0 ? (int) n : error_set(e, ECONNRESET, EXIT_NO_KEY, 0,
 						   "Key server %s showed no certificate: look into its log",

@@ -95,7 +95,7 @@ static void party_done(struct party *p)
 	secret_done(&p->der);
 }
 
-static void pin_of(const struct party *p, char ret[65])
+static inline void pin_of(const struct party *p, char ret[65])
 {
 	uint8_t digest[32];
 
