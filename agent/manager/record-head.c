@@ -154,32 +154,36 @@ static int row_matches(struct store *s, const struct record_head *head, bool *re
 	return 0;
 }
 
-/* Sets @go_on to where the chain goes on. */
-static int compare(struct store *s, struct record_head *go_on, const char **ret_wrong,
-		   struct error *e)
+/* Moves @go_on, which is the last row, to what the table says, if that differs. */
+static int compare_table(struct store *s, struct record_head *go_on, const char **ret_wrong,
+			 struct error *e)
 {
-	struct record_head table, file, last;
-	bool matches;
-	int r, in_table, in_file;
+	struct record_head table = { .seq = 0 };
+	int r = head_read(s, &table, e);
 
-	r = head_read_last(s, &last, e);
-	if (r < 0)
-		return r;
-	in_table = head_read(s, &table, e);
-	if (in_table < 0 && in_table != -ENOENT)
-		return in_table;
-	in_file = head_file_read(s, &file);
-	*go_on = last;
-	if (in_table < 0)
+	if (r == -ENOENT) {
 		*ret_wrong = "the head of the events is gone from the database";
-	else if (table.seq != last.seq || strcmp(table.hash, last.hash) != 0)
-		*ret_wrong = "the newest events are not what the database says of them";
-	if (in_table == 0 && *ret_wrong)
-		snprintf(go_on->hash, sizeof(go_on->hash), "%s", table.hash);
-	if (in_table == 0 && table.seq > go_on->seq)
-		go_on->seq = table.seq;
-	if (in_file < 0) {
-		if (last.seq > 0)
+		return 0;
+	}
+	if (r < 0 || (table.seq == go_on->seq && strcmp(table.hash, go_on->hash) == 0))
+		return r;
+	*ret_wrong = "the newest events are not what the database says of them";
+	if (table.seq < go_on->seq)
+		table.seq = go_on->seq;
+	*go_on = table;
+	return 0;
+}
+
+/* The same with the file. It may be behind, after a crash between the two. */
+static int compare_file(struct store *s, struct record_head *go_on, const char **ret_wrong,
+			struct error *e)
+{
+	struct record_head file = { .seq = 0 };
+	bool matches = false;
+	int r;
+
+	if (head_file_read(s, &file) < 0) {
+		if (go_on->seq > 0)
 			*ret_wrong = "the file events.head is gone or unreadable";
 		return 0;
 	}
@@ -187,15 +191,15 @@ static int compare(struct store *s, struct record_head *go_on, const char **ret_
 	if (r < 0 || matches)
 		return r;
 	*ret_wrong = "the newest events are not what the file events.head says of them";
-	snprintf(go_on->hash, sizeof(go_on->hash), "%s", file.hash);
-	if (file.seq > go_on->seq)
-		go_on->seq = file.seq;
+	if (file.seq < go_on->seq)
+		file.seq = go_on->seq;
+	*go_on = file;
 	return 0;
 }
 
 int head_open(struct store *s, const char **ret_wrong, struct error *e)
 {
-	struct record_head head;
+	struct record_head head = { .seq = 0 };
 	int r;
 
 	s->record.fd = openat(s->dir_fd, RECORD_HEAD_FILE,
@@ -204,7 +208,11 @@ int head_open(struct store *s, const char **ret_wrong, struct error *e)
 		return error_fail(e, errno, "Cannot open %s/" RECORD_HEAD_FILE ": %s", s->dir,
 				  strerror(errno));
 	*ret_wrong = NULL;
-	r = compare(s, &head, ret_wrong, e);
+	r = head_read_last(s, &head, e);
+	if (r == 0)
+		r = compare_table(s, &head, ret_wrong, e);
+	if (r == 0)
+		r = compare_file(s, &head, ret_wrong, e);
 	if (r < 0)
 		return r;
 	if (*ret_wrong) {

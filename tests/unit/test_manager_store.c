@@ -67,6 +67,8 @@ static void test_documents(void **state)
 	put(s, "vm", "1", "{\"name\":\"b\"}");
 	put(s, "vm", "2", "{}");
 	put(s, "vm", "3", "{}");
+	assert_int_equal(stat(unit_path(dir, "manager.db-wal"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(store_get(s, "host", "2", &got, &e), 0);
 	assert_string_equal(json_string_value(json_object_get(got, "id")), "2");
 	assert_string_equal(json_string_value(json_object_get(got, "odd")), "x'\"");
@@ -358,6 +360,56 @@ static void test_full_disk(void **state)
 	unit_remove_dir(dir);
 }
 
+/* A transaction larger than what is looked for before: one call tries again by itself, a
+ * caller's own transaction is undone as a whole and can be done again. */
+static void test_disk_full_midway(void **state)
+{
+	_cleanup_free_ char *text = calloc(1, 250001);
+	_cleanup_json_ json_t *large = json_object();
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	int fd, i;
+
+	(void)state;
+	unit_make_dir(dir);
+	assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=24m"), 0);
+	s = open_store(dir);
+	memset(text, 'x', 250000);
+	json_object_set_new(large, "x", json_string(text));
+	fill(dir);
+	fd = open(unit_path(dir, "fill"), O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	/* So much is free again that the reserve is not given back beforehand. */
+	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - (260 << 10)), 0);
+	close(fd);
+	for (i = 0; i < 4; i++) {
+		char id[2] = { (char)('0' + i), '\0' };
+
+		if (store_insert(s, "vm", id, large, &e) < 0)
+			fail_msg("%d: %s", i, e.text);
+	}
+	store_free(s);
+	unlink(unit_path(dir, "fill"));
+	s = open_store(dir);
+	assert_int_equal(store_begin(s, &e), 0);
+	for (i = 4; i < 8; i++) {
+		char id[2] = { (char)('0' + i), '\0' };
+
+		assert_int_equal(store_insert(s, "vm", id, large, &e), 0);
+	}
+	fill(dir);
+	assert_int_equal(store_commit(s, &e), -ENOSPC);
+	assert_true(there(s, "vm", "3"));
+	assert_false(there(s, "vm", "4"));
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(store_insert(s, "vm", "4", large, &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	store_free(s);
+	assert_int_equal(umount(dir), 0);
+	unit_remove_dir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +420,7 @@ int main(void)
 		cmocka_unit_test(test_one_manager_at_a_time),
 		cmocka_unit_test(test_foreign_files),
 		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_disk_full_midway),
 	};
 
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
