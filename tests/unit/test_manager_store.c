@@ -304,6 +304,16 @@ static void fill(const char *dir)
 	close(fd);
 }
 
+/* Takes @size bytes of that away. */
+static void shrink(const char *dir, off_t size)
+{
+	int fd = open(unit_path(dir, "fill"), O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - size), 0);
+	close(fd);
+}
+
 /* Others fill the disk: work goes on for as long as the reserve lasts, and says so. */
 static void test_full_disk(void **state)
 {
@@ -331,6 +341,11 @@ static void test_full_disk(void **state)
 	store_get_status(s, &status);
 	assert_false(status.healthy);
 	assert_non_null(strstr(status.trouble, "free space"));
+	/* A little more room is no room for a reserve that would take all of it. */
+	shrink(dir, 1 << 20);
+	assert_int_equal(record_begin(s, &event, id, &e), 0);
+	store_get_status(s, &status);
+	assert_int_equal(status.reserve, 0);
 	/* The reserve is used up as well: no record, so no operation; what is there stays. */
 	fill(dir);
 	for (i = 0, r = 0; i < 5000 && r == 0; i++)
@@ -360,54 +375,106 @@ static void test_full_disk(void **state)
 	unit_remove_dir(dir);
 }
 
-/* A transaction larger than what is looked for before: one call tries again by itself, a
- * caller's own transaction is undone as a whole and can be done again. */
-static void test_disk_full_midway(void **state)
+static int insert_large(struct store *s, int n, struct error *e)
 {
 	_cleanup_free_ char *text = calloc(1, 250001);
 	_cleanup_json_ json_t *large = json_object();
-	struct error e = ERROR_NULL;
-	struct store *s;
-	char dir[64];
-	int fd, i;
+	char id[16];
 
-	(void)state;
-	unit_make_dir(dir);
-	assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=24m"), 0);
-	s = open_store(dir);
+	assert_non_null(text);
 	memset(text, 'x', 250000);
 	json_object_set_new(large, "x", json_string(text));
-	fill(dir);
-	fd = open(unit_path(dir, "fill"), O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	/* So much is free again that the reserve is not given back beforehand. */
-	assert_int_equal(ftruncate(fd, lseek(fd, 0, SEEK_END) - (260 << 10)), 0);
-	close(fd);
-	for (i = 0; i < 4; i++) {
-		char id[2] = { (char)('0' + i), '\0' };
+	snprintf(id, sizeof(id), "%d", n);
+	return store_insert(s, "vm", id, large, e);
+}
 
-		if (store_insert(s, "vm", id, large, &e) < 0)
-			fail_msg("%d: %s", i, e.text);
-	}
-	store_free(s);
-	unlink(unit_path(dir, "fill"));
-	s = open_store(dir);
-	assert_int_equal(store_begin(s, &e), 0);
-	for (i = 4; i < 8; i++) {
-		char id[2] = { (char)('0' + i), '\0' };
+static struct store *open_small(char dir[64])
+{
+	unit_make_dir(dir);
+	assert_int_equal(mount("tmpfs", dir, "tmpfs", 0, "size=24m"), 0);
+	return open_store(dir);
+}
 
-		assert_int_equal(store_insert(s, "vm", id, large, &e), 0);
-	}
-	fill(dir);
-	assert_int_equal(store_commit(s, &e), -ENOSPC);
-	assert_true(there(s, "vm", "3"));
-	assert_false(there(s, "vm", "4"));
-	assert_int_equal(store_begin(s, &e), 0);
-	assert_int_equal(store_insert(s, "vm", "4", large, &e), 0);
-	assert_int_equal(store_commit(s, &e), 0);
+static void close_small(struct store *s, const char *dir)
+{
 	store_free(s);
 	assert_int_equal(umount(dir), 0);
 	unit_remove_dir(dir);
+}
+
+/* One call that needs more than what is looked for beforehand tries again by itself. */
+static void test_disk_full_in_a_call(void **state)
+{
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	int i;
+
+	(void)state;
+	s = open_small(dir);
+	fill(dir);
+	shrink(dir, 260 << 10);
+	for (i = 0; i < 4; i++)
+		if (insert_large(s, i, &e) < 0)
+			fail_msg("%d: %s", i, e.text);
+	close_small(s, dir);
+}
+
+/* A caller's own transaction: space is there before it begins; where the disk fills up
+ * within, it is undone as a whole, and can be done again. */
+static void test_disk_full_in_a_transaction(void **state)
+{
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	int i;
+
+	(void)state;
+	s = open_small(dir);
+	fill(dir);
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(insert_large(s, 0, &e), 0);
+	assert_int_equal(insert_large(s, 1, &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	unlink(unit_path(dir, "fill"));
+	put(s, "host", "1", "{}");
+	assert_int_equal(store_begin(s, &e), 0);
+	for (i = 2; i < 6; i++)
+		assert_int_equal(insert_large(s, i, &e), 0);
+	fill(dir);
+	assert_int_equal(store_commit(s, &e), -ENOSPC);
+	assert_true(there(s, "vm", "1"));
+	assert_false(there(s, "vm", "2"));
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(insert_large(s, 2, &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	close_small(s, dir);
+}
+
+/* So much that SQLite writes before the end: what comes after the failure is refused, or
+ * it would become permanent without what came before. */
+static void test_disk_full_within_a_large_transaction(void **state)
+{
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	int i, r = 0;
+
+	(void)state;
+	s = open_small(dir);
+	assert_int_equal(store_begin(s, &e), 0);
+	fill(dir);
+	for (i = 0; i < 100 && r == 0; i++)
+		r = insert_large(s, i, &e);
+	assert_int_equal(r, -ENOSPC);
+	unlink(unit_path(dir, "fill"));
+	r = insert(s, "vm", "after", "{}", &e);
+	assert_int_equal(r, -ECANCELED);
+	assert_true(store_commit(s, &e) < 0);
+	assert_false(there(s, "vm", "0"));
+	assert_false(there(s, "vm", "after"));
+	put(s, "vm", "after", "{}");
+	close_small(s, dir);
 }
 
 int main(void)
@@ -420,7 +487,9 @@ int main(void)
 		cmocka_unit_test(test_one_manager_at_a_time),
 		cmocka_unit_test(test_foreign_files),
 		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_disk_full_midway),
+		cmocka_unit_test(test_disk_full_in_a_call),
+		cmocka_unit_test(test_disk_full_in_a_transaction),
+		cmocka_unit_test(test_disk_full_within_a_large_transaction),
 	};
 
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
