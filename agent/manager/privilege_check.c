@@ -25,10 +25,9 @@ static void path_add(struct path *path, const char *kind, const char *id)
 	path->n++;
 }
 
-/* The object of kind @parent that this one names as its own; "" for none. */
-static int parent_of(struct store *store, const char *kind, const char *id,
-		     const char *const parents[], char ret_kind[16], char ret_id[UUID_TEXT_SIZE],
-		     struct error *e)
+/* Goes from an object to the first of @parents that it names; @id "" for none. */
+static int go_up(struct store *store, const char *const parents[], char kind[16],
+		 char id[UUID_TEXT_SIZE], struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
 	uint8_t uuid[UUID_SIZE];
@@ -36,8 +35,8 @@ static int parent_of(struct store *store, const char *kind, const char *id,
 	size_t i;
 	int r;
 
-	ret_id[0] = '\0';
 	r = store_get(store, kind, id, &document, e);
+	id[0] = '\0';
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
@@ -46,8 +45,8 @@ static int parent_of(struct store *store, const char *kind, const char *id,
 		parent = json_string_value(json_object_get(document, parents[i]));
 		if (!parent || uuid_parse_text(parent, uuid) < 0)
 			continue;
-		uuid_format(uuid, ret_id);
-		snprintf(ret_kind, 16, "%s", parents[i]);
+		uuid_format(uuid, id);
+		snprintf(kind, 16, "%s", parents[i]);
 		return 0;
 	}
 	return 0;
@@ -57,7 +56,7 @@ static int path_find(struct store *store, const char *object, struct path *ret, 
 {
 	static const char *const of_vm[] = { "cluster", "host", NULL };
 	static const char *const of_host[] = { "cluster", NULL };
-	char kind[16], id[UUID_TEXT_SIZE], next[16] = "";
+	char kind[16], id[UUID_TEXT_SIZE];
 	const char *colon = strchr(object, ':');
 	int r;
 
@@ -69,11 +68,9 @@ static int path_find(struct store *store, const char *object, struct path *ret, 
 			path_add(ret, kind, id);
 			if (strcmp(kind, "cluster") == 0)
 				break;
-			r = parent_of(store, kind, id, strcmp(kind, "vm") == 0 ? of_vm : of_host, next,
-				      id, e);
+			r = go_up(store, strcmp(kind, "vm") == 0 ? of_vm : of_host, kind, id, e);
 			if (r < 0)
 				return r;
-			memcpy(kind, next, sizeof(kind));
 		}
 	}
 	path_add(ret, PERMISSION_GLOBAL, "");
