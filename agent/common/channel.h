@@ -86,8 +86,10 @@
  *   reached. A VM that no host has yet is registered to the host.
  *
  * key.get       {"provider":uuid, "key":word, "vm":text|null} -> KEY
- *   vm: as the disk's header names it, null when it names none. EACCES when the
- *   VM is registered elsewhere, which the manager records.
+ *   vm: as the disk's header names it, null when that is not known; a hint for
+ *   the record, for the header is not authenticated yet. What counts is the VM
+ *   that the key was made for: EACCES when that is registered elsewhere, which the
+ *   manager records.
  *
  * disk.report   {"disks":[DISK...], "more":b} -> {}
  *   All disks that the host knows, after hello and whenever that changes, in

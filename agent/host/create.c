@@ -48,11 +48,12 @@ static void fresh_done(struct fresh *f)
 
 static int make_keys(struct host *host, const struct create *c, struct fresh *f, struct error *e)
 {
+	const struct key_use use = { .vm = c->vm, .disk = c->disk };
 	int r;
 
 	r = dek_generate(c->key_bits ? c->key_bits : DEFAULT_KEY_BITS, &f->dek, e);
 	if (r == 0)
-		r = provider_key_new(host->providers, c->provider, &f->locator, &f->kek, e);
+		r = provider_key_new(host->providers, c->provider, &use, &f->locator, &f->kek, e);
 	if (r < 0)
 		return r;
 	r = dek_uuid(&f->dek, f->uuid);
@@ -67,7 +68,7 @@ static int give_kek(const struct key_locator *locator, void *userdata, struct se
 {
 	struct host *host = userdata;
 
-	return provider_key_get(host->providers, locator, ret_kek, e);
+	return provider_key_get(host->providers, locator, /* use= */ NULL, ret_kek, e);
 }
 
 /* The disk must open from what is on stable storage, by the provider's own word. */

@@ -35,6 +35,11 @@ static unsigned int count_disks(const json_t *all, const char *provider, const j
 	return count;
 }
 
+static const char *protection(enum provider_sealing sealing)
+{
+	return sealing == SEALING_TPM ? "tpm" : sealing == SEALING_NONE ? "unsealed" : "key-server";
+}
+
 static json_t *provider_json(const struct provider_info *info, const json_t *all_disks)
 {
 	char uuid[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE], backup[TIME_TEXT_SIZE];
@@ -44,11 +49,11 @@ static json_t *provider_json(const struct provider_info *info, const json_t *all
 	uuid_format(info->id, uuid);
 	time_format(info->created, created);
 	time_format(info->backed_up, backup);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:s?, s:i}",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:b, s:b, s:s?, s:i}",
 			 "name", info->name, "uuid", uuid, "type", info->type,
-			 "created", created,
-			 "protection", info->sealing == SEALING_TPM ? "tpm" : "unsealed",
-			 "default", info->is_default, "backed_up", info->backed_up != 0,
+			 "created", info->created ? created : NULL,
+			 "protection", protection(info->sealing),
+			 "default", info->is_default, "backed_up", info->usable,
 			 "backup_time", info->backed_up ? backup : NULL,
 			 "disks", (int)count_disks(all_disks, uuid, &one, &dek));
 }
@@ -224,6 +229,19 @@ static json_t *check_json(const char *check, bool ok, const char *text)
 	return json_pack("{s:s, s:b, s:s}", "check", check, "ok", ok, "text", text);
 }
 
+/* What a provider that keeps its key on this host needs beside. */
+static void check_local(const struct provider_info *info, json_t *checks)
+{
+	if (info->sealing == SEALING_KEY_SERVER)
+		return;
+	json_array_append_new(checks, check_json("backup", info->backed_up != 0, info->backed_up ?
+			      "it is backed up" :
+			      "it is not backed up: run vmcryptctl provider backup"));
+	json_array_append_new(checks, check_json("protection", info->sealing == SEALING_TPM,
+			      info->sealing == SEALING_TPM ? "its key is sealed to the TPM" :
+			      "its key stands in a file that only root can read"));
+}
+
 int op_provider_check(struct call *call, json_t **ret_result, struct error *e)
 {
 	const char *name = call_text(call, "name");
@@ -244,16 +262,13 @@ int op_provider_check(struct call *call, json_t **ret_result, struct error *e)
 	r = provider_check(call->host->providers, name, &trouble);
 	events_end(call->host->events, &record, &trouble);
 	checks = json_array();
-	json_array_append_new(checks, check_json("key", r == 0, r == 0 ?
-			      "a key was made and came back the same" : trouble.text));
-	json_array_append_new(checks, check_json("backup", info.backed_up != 0, info.backed_up ?
-			      "it is backed up" :
-			      "it is not backed up: run vmcryptctl provider backup"));
-	json_array_append_new(checks, check_json("protection", info.sealing == SEALING_TPM,
-			      info.sealing == SEALING_TPM ? "its key is sealed to the TPM" :
-			      "its key stands in a file that only root can read"));
+	json_array_append_new(checks, check_json("key", r == 0, r < 0 ? trouble.text :
+			      info.sealing == SEALING_KEY_SERVER ?
+			      "a key was fetched anew and is the same" :
+			      "a key was made and came back the same"));
+	check_local(&info, checks);
 	*ret_result = json_pack("{s:s, s:b, s:o}", "name", info.name, "ok",
-				r == 0 && info.backed_up != 0, "checks", checks);
+				r == 0 && info.usable, "checks", checks);
 	return 0;
 }
 

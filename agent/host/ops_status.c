@@ -105,7 +105,7 @@ static void provider_warnings(json_t *warnings, const json_t *providers)
 		if (!json_is_true(json_object_get(provider, "backed_up")))
 			warn(warnings, "The provider %s is not backed up: it makes no keys before vmcryptctl provider backup",
 			     name);
-		if (strcmp(json_string_value(json_object_get(provider, "protection")), "tpm") != 0)
+		if (strcmp(json_string_value(json_object_get(provider, "protection")), "unsealed") == 0)
 			warn(warnings, "The key of the provider %s is not sealed to a TPM: who reads this host's disk can open its disks",
 			     name);
 	}

@@ -97,8 +97,9 @@
  *   A dry run opens the backup and compares it with what is there, and changes
  *   nothing. "same": this provider is here already with the same key.
  *
- *   PROVIDER = {"name":s, "uuid":s, "type":"native", "created":time,
- *     "protection":"tpm"|"unsealed", "default":b, "backed_up":b,
+ *   PROVIDER = {"name":s, "uuid":s, "type":"native"|"standard",
+ *     "created":time|null (standard), "protection":"tpm"|"unsealed"|"key-server",
+ *     "default":b, "backed_up":b (true for a standard one: its keys are not here),
  *     "backup_time":time|null, "disks":n}
  *
  * disk.create           change  {"device":s, "vm":s, ["disk":s], ["provider":s],

@@ -25,6 +25,7 @@ int host_check_lock(struct host *host, const uint8_t dek[UUID_SIZE], struct erro
 
 struct lookup {
 	struct host *host;
+	struct key_use use;
 	struct key_locator used;
 };
 
@@ -34,7 +35,7 @@ static int lookup_kek(const struct key_locator *locator, void *userdata, struct 
 	struct lookup *lookup = userdata;
 	int r;
 
-	r = provider_key_get(lookup->host->providers, locator, ret_kek, e);
+	r = provider_key_get(lookup->host->providers, locator, &lookup->use, ret_kek, e);
 	if (r == 0)
 		lookup->used = *locator;
 	return r;
@@ -43,7 +44,9 @@ static int lookup_kek(const struct key_locator *locator, void *userdata, struct 
 int host_unlock(struct host *host, struct disk_header *h, struct secret *ret_dek,
 		struct key_locator *ret_used, struct error *e)
 {
-	struct lookup lookup = { .host = host };
+	struct lookup lookup = {
+		.host = host, .use = { .vm = h->token.vm, .disk = h->token.disk },
+	};
 	int r;
 
 	r = header_unlock(h, lookup_kek, &lookup, ret_dek, e);

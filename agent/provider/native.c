@@ -148,12 +148,14 @@ int native_kdk(struct provider_registry *registry, const struct provider *provid
 }
 
 static int native_key_new(struct provider_registry *registry, const struct provider *provider,
-			  char *ret_key_id, struct secret *ret_kek, struct error *e)
+			  const struct key_use *use, char *ret_key_id, struct secret *ret_kek,
+			  struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
 	uint8_t key_id[UUID_SIZE];
 	int r;
 
+	(void) use;
 	r = native_kdk(registry, provider, /* fresh= */ false, &kdk, e);
 	if (r < 0)
 		return r;
@@ -168,12 +170,14 @@ static int native_key_new(struct provider_registry *registry, const struct provi
 }
 
 static int native_key_get(struct provider_registry *registry, const struct provider *provider,
-			  const char *key_id, struct secret *ret_kek, struct error *e)
+			  const char *key_id, const struct key_use *use, struct secret *ret_kek,
+			  struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
 	uint8_t id[UUID_SIZE];
 	int r;
 
+	(void) use;
 	if (uuid_parse_text(key_id, id) < 0)
 		return error_set(e, EBADMSG, EXIT_FAILED, VMCRYPT_REASON_HEADER_DAMAGED,
 				 "Key %s/%.64s cannot be had: a native provider's key ids are UUIDs, the "
@@ -195,10 +199,10 @@ static int native_check(struct provider_registry *registry, const struct provide
 	if (r < 0)
 		return r;
 	/* What is cached, if anything is, must be the same. */
-	r = native_key_new(registry, provider, key_id, &kek, e);
+	r = native_key_new(registry, provider, /* use= */ NULL, key_id, &kek, e);
 	if (r < 0)
 		return r;
-	r = native_key_get(registry, provider, key_id, &again, e);
+	r = native_key_get(registry, provider, key_id, /* use= */ NULL, &again, e);
 	if (r < 0)
 		return r;
 	if (!secret_equal(&kek, &again))
@@ -209,6 +213,7 @@ static int native_check(struct provider_registry *registry, const struct provide
 
 const struct provider_ops native_ops = {
 	.type = "native",
+	.local = true,
 	.key_new = native_key_new,
 	.key_get = native_key_get,
 	.check = native_check,

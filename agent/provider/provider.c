@@ -176,6 +176,9 @@ static int get_content(struct provider_registry *registry, const char *name,
 	if (r < 0)
 		return r;
 	ret->created = provider.created;
+	if (!provider.ops->local)
+		return error_fail(e, EOPNOTSUPP, "Provider \"%s\" has no key on this host to be backed "
+				  "up: its keys are at its key server", provider.name);
 	memcpy(ret->provider, provider.id, UUID_SIZE);
 	memcpy(ret->name, provider.name, sizeof(ret->name));
 	return native_kdk(registry, &provider, /* fresh= */ false, &ret->kdk, e);
@@ -447,7 +450,8 @@ static void fill_locator(const struct provider *provider, struct key_locator *re
 }
 
 int provider_key_new(struct provider_registry *registry, const char *name,
-		     struct key_locator *ret, struct secret *ret_kek, struct error *e)
+		     const struct key_use *use, struct key_locator *ret, struct secret *ret_kek,
+		     struct error *e)
 {
 	struct key_locator locator = { .key_id = "" };
 	struct provider provider;
@@ -459,12 +463,12 @@ int provider_key_new(struct provider_registry *registry, const char *name,
 	if (provider.deleting)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Provider \"%s\" makes no new keys: it is being deleted", provider.name);
-	if (provider.backed_up == 0)
+	if (provider.ops->local && provider.backed_up == 0)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Provider \"%s\" makes no keys before it is backed up: run vmcryptctl "
 				 "provider backup %s --out FILE --password-file FILE", provider.name,
 				 provider.name);
-	r = provider.ops->key_new(registry, &provider, locator.key_id, ret_kek, e);
+	r = provider.ops->key_new(registry, &provider, use, locator.key_id, ret_kek, e);
 	if (r < 0)
 		return r;
 	fill_locator(&provider, &locator);
@@ -473,7 +477,7 @@ int provider_key_new(struct provider_registry *registry, const char *name,
 }
 
 int provider_key_get(struct provider_registry *registry, const struct key_locator *locator,
-		     struct secret *ret_kek, struct error *e)
+		     const struct key_use *use, struct secret *ret_kek, struct error *e)
 {
 	char id[UUID_TEXT_SIZE];
 	struct provider provider;
@@ -484,5 +488,5 @@ int provider_key_get(struct provider_registry *registry, const struct key_locato
 				 "Key %s/%s cannot be had: this host has no provider %s, restore it from "
 				 "its backup (vmcryptctl provider restore)", locator->provider_name,
 				 locator->key_id, id);
-	return provider.ops->key_get(registry, &provider, locator->key_id, ret_kek, e);
+	return provider.ops->key_get(registry, &provider, locator->key_id, use, ret_kek, e);
 }

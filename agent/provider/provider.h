@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Key providers: where KEKs come from. One interface for all kinds.
+ * Key providers: where KEKs come from. One interface for all kinds: "native" ones
+ * derive them from a KDK that this host keeps, those of "standard" ones are at a
+ * key server, and the manager gives them to the host.
  *
  * A registry keeps one JSON file a provider under its folder,
  * STATE/providers/UUID.json (0600), and the UUID of the default provider in
@@ -16,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/channel.h"
 #include "common/encode.h"
 #include "common/errors.h"
 #include "common/secret.h"
@@ -29,15 +32,30 @@
  * @SEALING_AUTO: by the TPM when there is one, else refuse (only as a wish)
  * @SEALING_TPM: by the TPM or not at all (--require-tpm)
  * @SEALING_NONE: in a file that only root can read (--allow-unsealed)
+ * @SEALING_KEY_SERVER: not here at all: a standard provider has none (never as a wish)
  */
 enum provider_sealing {
 	SEALING_AUTO,
 	SEALING_TPM,
 	SEALING_NONE,
+	SEALING_KEY_SERVER,
 };
 
-/** sealing_text() - "tpm" or "none", as status and files have it */
+/** sealing_text() - "tpm", "none" or "key-server", as status and files have it */
 const char *sealing_text(enum provider_sealing sealing);
+
+/** PROVIDER_ASK_S - seconds that the manager has to give a key */
+#define PROVIDER_ASK_S 20
+
+/**
+ * struct key_use - what a KEK is for, told to the manager
+ * @vm: name of the VM
+ * @disk: label of the disk
+ */
+struct key_use {
+	const char *vm;
+	const char *disk;
+};
 
 /**
  * struct provider_settings - what the registry is told by its program
@@ -48,7 +66,13 @@ const char *sealing_text(enum provider_sealing sealing);
  * @in_use: asked before a provider is deleted. Returns 1 and writes what uses
  *	it ("disk /dev/vdb of VM web1") to @ret_what, 0 when nothing does, or
  *	-errno with *e set. Called without the registry's lock.
- * @userdata: first argument of @in_use
+ * @key_in_use: the same for one key, before it is taken from a host
+ * @make: asks the manager for a new key of a standard provider. @deadline_ms is
+ *	by CLOCK_MONOTONIC. @ret_key_id has KEY_ID_MAX + 1 bytes. Returns 0, or -errno
+ *	with *ret_why set. Called without a lock, from any thread. @use may be NULL.
+ *	NULL: there is no manager.
+ * @fetch: asks it for a key by its id; else the same
+ * @userdata: first argument of all of these
  *
  * Strings are copied.
  */
@@ -57,6 +81,14 @@ struct provider_settings {
 	const char *tcti;
 	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 		      size_t what_size, struct error *e);
+	int (*key_in_use)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+			  char *ret_what, size_t what_size, struct error *e);
+	int (*make)(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
+		    uint64_t deadline_ms, char *ret_key_id, struct secret *ret_kek,
+		    struct channel_failure *ret_why);
+	int (*fetch)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+		     const struct key_use *use, uint64_t deadline_ms, struct secret *ret_kek,
+		     struct channel_failure *ret_why);
 	void *userdata;
 };
 
@@ -64,14 +96,14 @@ struct provider_settings {
  * struct provider_info - what is shown of a provider, nothing secret
  * @id: its UUID
  * @name: unique on a host
- * @type: "native"; a literal
- * @created: seconds since 1970
+ * @type: "native" or "standard"; a literal
+ * @created: seconds since 1970; 0 for a standard one: it was not made here
  * @backed_up: time of the last backup that was read back and found right,
  *	seconds since 1970; 0: never. A restored provider has the time of its
  *	restoring: the file it came from is its backup.
- * @sealing: SEALING_TPM or SEALING_NONE
+ * @sealing: SEALING_TPM, SEALING_NONE or, for a standard one, SEALING_KEY_SERVER
  * @is_default: used when no provider is named
- * @usable: makes new keys: backed up
+ * @usable: makes new keys: backed up, or a standard one
  */
 struct provider_info {
 	uint8_t id[UUID_SIZE];
@@ -126,7 +158,7 @@ int provider_show(struct provider_registry *registry, const char *name,
 		  struct provider_info *ret, struct error *e);
 
 /**
- * provider_info_to_json() - {id, name, type, created, backed_up (null: never),
+ * provider_info_to_json() - {id, name, type, created (null: not here), backed_up (null: never),
  * sealing, default, usable}; NULL when out of memory
  */
 json_t *provider_info_to_json(const struct provider_info *info);
@@ -197,6 +229,9 @@ int provider_set_default(struct provider_registry *registry, const char *name, s
 /**
  * provider_check() - make a key, get it again, compare; asks the TPM anew
  *
+ * Of a standard provider the key that was used last here is asked for anew and
+ * compared; -ENODATA: there is none yet.
+ *
  * Return: 0; the error that a disk would meet.
  */
 int provider_check(struct provider_registry *registry, const char *name, struct error *e);
@@ -211,25 +246,80 @@ int provider_delete(struct provider_registry *registry, const char *name, struct
 /**
  * provider_key_new() - a new KEK, used for one wrap
  * @name: name or UUID of the provider; NULL: the default one
+ * @use: what it is for; may be NULL for a native one
  * @ret: names the key for the header; written only on success
  * @ret_kek: 32 bytes; the caller owns it
  *
  * Return: 0; -ENOENT (no such provider, or no default), -ENOKEY with
- * EXIT_NO_KEY (not backed up yet, or the KDK cannot be had).
+ * EXIT_NO_KEY (not backed up yet, the KDK cannot be had, or the manager is away or
+ * cannot make one: then the text has vSphere's name of the reason), -EACCES (the
+ * manager refuses).
  */
 int provider_key_new(struct provider_registry *registry, const char *name,
-		     struct key_locator *ret, struct secret *ret_kek, struct error *e);
+		     const struct key_use *use, struct key_locator *ret, struct secret *ret_kek,
+		     struct error *e);
 
 /**
  * provider_key_get() - the KEK that a header names
  * @locator: the provider's UUID decides; the name is for the error text
+ * @use: what it is for, as far as that is known; may be NULL
  * @ret_kek: 32 bytes; the caller owns it
  *
  * Return: 0; -ENOKEY with EXIT_NO_KEY and VMCRYPT_REASON_UNAVAILABLE (unknown
- * provider, TPM fails), -EBADMSG with VMCRYPT_REASON_HEADER_DAMAGED (key id is
+ * provider, TPM fails, manager away), -EACCES (the manager refuses), -EBADMSG with VMCRYPT_REASON_HEADER_DAMAGED (key id is
  * none of this provider's form).
  */
 int provider_key_get(struct provider_registry *registry, const struct key_locator *locator,
-		     struct secret *ret_kek, struct error *e);
+		     const struct key_use *use, struct secret *ret_kek, struct error *e);
+
+/**
+ * struct provider_standard - a standard provider, as the manager names it
+ * @id: its UUID
+ * @name: as provider_name_valid() has it
+ * @is_default: becomes this host's default; when none is, the default stays
+ */
+struct provider_standard {
+	uint8_t id[UUID_SIZE];
+	char name[PROVIDER_NAME_MAX + 1];
+	bool is_default;
+};
+
+/**
+ * provider_set_standard() - have these standard providers and no others
+ *
+ * Adds, renames and removes; with one that is removed its keys here are erased.
+ * Native ones stay as they are. What is refused changes nothing; when a file
+ * cannot be written, what was done before stays, and the list can be set again.
+ *
+ * Return: 0; -EINVAL, -EEXIST (a native one has the name or UUID), -EBUSY (one
+ * that would go is in use; the text says by what), -E2BIG.
+ */
+int provider_set_standard(struct provider_registry *registry, const struct provider_standard *list,
+			  size_t count, struct error *e);
+
+/**
+ * provider_key_put() - take a key that the manager pushes
+ * @provider: UUID of a standard provider
+ * @kek: KEK_SIZE bytes; copied
+ *
+ * Return: 0; -ENOENT (no such provider), -EINVAL (a native one, a bad key id),
+ * -EBADMSG (size), -EKEYREJECTED (another key is here under this id, and stays).
+ */
+int provider_key_put(struct provider_registry *registry, const uint8_t provider[UUID_SIZE],
+		     const char *key_id, const struct secret *kek, struct error *e);
+
+/**
+ * provider_key_remove() - erase a key that was pushed
+ *
+ * Return: 0; -ENOENT, -EBUSY (in use; the text says by what), -EINVAL (a native one).
+ */
+int provider_key_remove(struct provider_registry *registry, const uint8_t provider[UUID_SIZE],
+			const char *key_id, struct error *e);
+
+/** provider_keys_forget() - erase all keys of standard providers */
+void provider_keys_forget(struct provider_registry *registry);
+
+/** provider_key_count() - how many keys of standard providers are here */
+size_t provider_key_count(struct provider_registry *registry);
 
 #endif

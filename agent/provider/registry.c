@@ -16,6 +16,7 @@
 #include "common/fileio.h"
 #include "common/json.h"
 #include "provider/lock.h"
+#include "provider/standard-cache.h"
 
 int provider_registry_open(const struct provider_settings *settings,
 			   struct provider_registry **ret, struct error *e)
@@ -31,9 +32,13 @@ int provider_registry_open(const struct provider_settings *settings,
 	registry->dir = strdup(settings->dir);
 	registry->tcti = strdup(settings->tcti ? settings->tcti : TPM_TCTI_DEFAULT);
 	registry->in_use = settings->in_use;
+	registry->key_in_use = settings->key_in_use;
+	registry->make = settings->make;
+	registry->fetch = settings->fetch;
+	registry->keys = key_cache_new();
 	registry->userdata = settings->userdata;
 
-	r = registry->dir && registry->tcti ? registry_load(registry, e) : error_oom(e);
+	r = registry->dir && registry->tcti && registry->keys ? registry_load(registry, e) : error_oom(e);
 	if (r < 0) {
 		provider_registry_free(registry);
 		return r;
@@ -50,6 +55,7 @@ void provider_registry_free(struct provider_registry *registry)
 		return;
 	for (i = 0; i < registry->count; i++)
 		provider_free(registry->providers[i]);
+	key_cache_free(registry->keys);
 	pthread_mutex_destroy(&registry->lock);
 	pthread_mutex_destroy(&registry->tpm_lock);
 	free(registry->dir);
@@ -235,6 +241,7 @@ int registry_remove(struct provider_registry *registry, struct provider *provide
 	if (registry->has_default && memcmp(registry->default_id, provider->id, UUID_SIZE) == 0)
 		registry->has_default = false;
 	registry->providers[i] = registry->providers[--registry->count];
+	key_cache_drop(registry->keys, provider->id);
 	provider_free(provider);
 	return r;
 }
@@ -249,7 +256,7 @@ static void fill_info(const struct provider_registry *registry, const struct pro
 		.sealing = provider->sealing,
 		.is_default = registry->has_default &&
 			memcmp(registry->default_id, provider->id, UUID_SIZE) == 0,
-		.usable = provider->backed_up > 0,
+		.usable = !provider->ops->local || provider->backed_up > 0,
 	};
 	memcpy(ret->id, provider->id, sizeof(ret->id));
 	memcpy(ret->name, provider->name, sizeof(ret->name));
@@ -303,8 +310,8 @@ json_t *provider_info_to_json(const struct provider_info *info)
 	uuid_format(info->id, id);
 	time_format(info->created, created);
 	time_format(info->backed_up, backed_up);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:b, s:b}", "id", id, "name", info->name,
-			 "type", info->type, "created", created,
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:b, s:b}", "id", id, "name", info->name,
+			 "type", info->type, "created", info->created > 0 ? created : NULL,
 			 "backed_up", info->backed_up > 0 ? backed_up : NULL,
 			 "sealing", sealing_text(info->sealing), "default", info->is_default,
 			 "usable", info->usable);

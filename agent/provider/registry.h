@@ -23,10 +23,12 @@
 #define KDK_FINGERPRINT_SIZE 16
 
 struct provider;
+struct key_cache;
 
 /**
  * struct provider_ops - what a kind of provider does
  * @type: name of the kind, as files and status have it
+ * @local: its key is kept on this host, and has to be backed up
  * @key_new: see provider_key_new(); @ret_key_id has KEY_ID_MAX + 1 bytes
  * @key_get: see provider_key_get()
  * @check: see provider_check()
@@ -35,10 +37,13 @@ struct provider;
  */
 struct provider_ops {
 	const char *type;
+	bool local;
 	int (*key_new)(struct provider_registry *registry, const struct provider *provider,
-		       char *ret_key_id, struct secret *ret_kek, struct error *e);
+		       const struct key_use *use, char *ret_key_id, struct secret *ret_kek,
+		       struct error *e);
 	int (*key_get)(struct provider_registry *registry, const struct provider *provider,
-		       const char *key_id, struct secret *ret_kek, struct error *e);
+		       const char *key_id, const struct key_use *use, struct secret *ret_kek,
+		       struct error *e);
 	int (*check)(struct provider_registry *registry, const struct provider *provider,
 		     struct error *e);
 };
@@ -50,7 +55,8 @@ struct provider_ops {
  * @name: unique
  * @created: seconds since 1970
  * @backed_up: seconds since 1970, 0: never
- * @sealing: SEALING_TPM or SEALING_NONE
+ * @sealing: SEALING_TPM or SEALING_NONE; SEALING_KEY_SERVER with a standard one, where
+ *	all but @ops, @id, @name and @deleting is empty
  * @sealed: the KDK, with SEALING_TPM
  * @fingerprint: tells the right KDK from a damaged or foreign one
  * @cached: the KDK as the TPM unsealed it, or empty; always empty in a copy
@@ -76,7 +82,11 @@ struct provider {
  * @dir: folder of the files, never changes
  * @tcti: how the TPM is reached, never changes
  * @in_use: see struct provider_settings
- * @userdata: of @in_use
+ * @key_in_use: the same
+ * @make: the same
+ * @fetch: the same
+ * @userdata: of all of these
+ * @keys: of standard providers, never changes, has a lock of its own
  * @providers: @count of them, each malloc'ed
  * @default_id: of the default provider
  * @has_default: whether there is one
@@ -88,7 +98,16 @@ struct provider_registry {
 	char *tcti;
 	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 		      size_t what_size, struct error *e);
+	int (*key_in_use)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+			  char *ret_what, size_t what_size, struct error *e);
+	int (*make)(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
+		    uint64_t deadline_ms, char *ret_key_id, struct secret *ret_kek,
+		    struct channel_failure *ret_why);
+	int (*fetch)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+		     const struct key_use *use, uint64_t deadline_ms, struct secret *ret_kek,
+		     struct channel_failure *ret_why);
 	void *userdata;
+	struct key_cache *keys;
 	struct provider *providers[PROVIDERS_MAX];
 	size_t count;
 	uint8_t default_id[UUID_SIZE];
@@ -96,6 +115,7 @@ struct provider_registry {
 };
 
 extern const struct provider_ops native_ops;
+extern const struct provider_ops standard_ops;
 
 /** provider_free() - NULL is left alone */
 void provider_free(struct provider *provider);

@@ -23,7 +23,7 @@
 #define FILE_SUFFIX	".json"
 #define DEFAULT_NAME	"default"
 
-static const struct provider_ops *const kinds[] = { &native_ops };
+static const struct provider_ops *const kinds[] = { &native_ops, &standard_ops };
 
 static void cleanup_dir(DIR **dir)
 {
@@ -38,7 +38,8 @@ static void cleanup_provider(struct provider **provider)
 
 const char *sealing_text(enum provider_sealing sealing)
 {
-	return sealing == SEALING_TPM ? "tpm" : "none";
+	return sealing == SEALING_TPM ? "tpm" :
+	       sealing == SEALING_KEY_SERVER ? "key-server" : "none";
 }
 
 void provider_free(struct provider *provider)
@@ -58,6 +59,15 @@ char *provider_path(const struct provider_registry *registry, const uint8_t id[U
 	if (asprintf(&path, "%s/%s" FILE_SUFFIX, registry->dir, text) < 0)
 		return NULL;
 	return path;
+}
+
+static json_t *standard_to_json(const struct provider *provider)
+{
+	char id[UUID_TEXT_SIZE];
+
+	uuid_format(provider->id, id);
+	return json_pack("{s:i, s:s, s:s, s:s}", "v", FILE_VERSION, "type", provider->ops->type, "name",
+			 provider->name, "id", id);
 }
 
 static json_t *provider_to_json(const struct provider *provider, const struct secret *kdk)
@@ -90,7 +100,7 @@ int provider_save(struct provider_registry *registry, const struct provider *pro
 	int r;
 
 	path = provider_path(registry, provider->id);
-	json = provider_to_json(provider, kdk);
+	json = provider->ops->local ? provider_to_json(provider, kdk) : standard_to_json(provider);
 	if (!path || !json)
 		return error_oom(e);
 	r = json_format_secret(json, &text, e);
@@ -123,7 +133,7 @@ static int parse_kind(const json_t *json, const char *what, struct provider *pro
 	return 0;
 }
 
-static int parse_facts(const json_t *json, const char *what, struct provider *provider,
+static int parse_names(const json_t *json, const char *what, struct provider *provider,
 		       struct error *e)
 {
 	const char *name;
@@ -137,6 +147,14 @@ static int parse_facts(const json_t *json, const char *what, struct provider *pr
 	if (r != 0)
 		return r;
 	memcpy(provider->name, name, strlen(name) + 1);
+	return 0;
+}
+
+static int parse_facts(const json_t *json, const char *what, struct provider *provider,
+		       struct error *e)
+{
+	int r;
+
 	r = json_get_time(json, what, "created", &provider->created, e);
 	if (r == 0 && !json_is_null(json_object_get(json, "backed_up")))
 		r = json_get_time(json, what, "backed_up", &provider->backed_up, e);
@@ -182,6 +200,7 @@ static int provider_from_json(const json_t *json, const char *what, struct provi
 		"v", "type", "id", "name", "created", "backed_up", "sealing", "fingerprint",
 		"tpm", "kdk", NULL
 	};
+	static const char *const standard[] = { "v", "type", "id", "name", NULL };
 	_cleanup_(cleanup_provider) struct provider *provider = NULL;
 	int r;
 
@@ -190,13 +209,17 @@ static int provider_from_json(const json_t *json, const char *what, struct provi
 		return error_oom(e);
 	r = parse_kind(json, what, provider, e);
 	if (r == 0)
-		r = json_check_keys(json, what, known, e);
+		r = json_check_keys(json, what, provider->ops->local ? known : standard, e);
 	if (r == 0)
+		r = parse_names(json, what, provider, e);
+	if (r == 0 && provider->ops->local)
 		r = parse_facts(json, what, provider, e);
-	if (r == 0)
+	if (r == 0 && provider->ops->local)
 		r = parse_kdk(json, what, provider, ret_kdk, e);
 	if (r < 0)
 		return r;
+	if (!provider->ops->local)
+		provider->sealing = SEALING_KEY_SERVER;
 	*ret = TAKE_PTR(provider);
 	return 0;
 }
@@ -296,6 +319,7 @@ static int load_one(struct provider_registry *registry, const char *path, const 
 		    struct error *e)
 {
 	_cleanup_(cleanup_provider) struct provider *provider = NULL;
+	const struct provider *namesake;
 	char id[UUID_TEXT_SIZE];
 	int r;
 
@@ -310,7 +334,10 @@ static int load_one(struct provider_registry *registry, const char *path, const 
 	    strlen(FILE_SUFFIX))
 		return error_fail(e, EBADMSG, "%s holds provider %s: it was renamed or copied, "
 				  "move it away or give it its name back", path, id);
-	if (registry_find(registry, provider->name))
+	namesake = registry_find(registry, provider->name);
+	/* A crash between two renamings that the manager asked for leaves two standard
+	 * providers of one name. Headers name them by UUID, and it sets the list anew. */
+	if (namesake && (namesake->ops->local || provider->ops->local))
 		return error_fail(e, EEXIST, "%s: another provider is called \"%s\" too: move one of the "
 				  "two files away", path, provider->name);
 	registry->providers[registry->count++] = TAKE_PTR(provider);

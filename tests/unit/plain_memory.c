@@ -270,8 +270,8 @@ static struct needle use_key(struct provider_registry *registry, struct key_loca
 	struct error e = ERROR_NULL;
 	struct needle needle;
 
-	assert_int_equal(provider_key_new(registry, NULL, ret, &kek, &e), 0);
-	assert_int_equal(provider_key_get(registry, ret, &again, &e), 0);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, ret, &kek, &e), 0);
+	assert_int_equal(provider_key_get(registry, ret, NULL, &again, &e), 0);
 	assert_true(secret_equal(&kek, &again));
 	needle = remember(&kek);
 	secret_done(&kek);
@@ -337,7 +337,7 @@ static void provider_in_a_tpm(void **state)
 	assert_backup_gone(&kdk, &word);
 
 	swtpm_off(&tpm);
-	assert_int_equal(provider_key_get(registry, &locator, &failed, &e), -ENOKEY);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &failed, &e), -ENOKEY);
 	assert_backup_gone(&kdk, &word);
 	swtpm_on(&tpm);
 	kek = use_key(registry, &locator);

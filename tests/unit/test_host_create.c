@@ -117,7 +117,7 @@ static void create_and_die(unsigned int step, const char *header)
 static int give_kek(const struct key_locator *locator, void *userdata, struct secret *ret_kek,
 		    struct error *e)
 {
-	return provider_key_get(((struct host *)userdata)->providers, locator, ret_kek, e);
+	return provider_key_get(((struct host *)userdata)->providers, locator, NULL, ret_kek, e);
 }
 
 /* 1: a disk that opens; 0: nothing; anything between is a failure. */

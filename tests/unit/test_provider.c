@@ -20,7 +20,7 @@ static void starts_empty(void **state)
 	assert_int_equal(n, 0);
 	assert_int_equal(provider_show(registry, NULL, &info, &e), -ENOENT);
 	unit_speaks(&e, "provider create native");
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), -ENOENT);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOENT);
 	assert_int_equal(provider_set_default(registry, "x", &e), -ENOENT);
 	assert_int_equal(provider_check(registry, NULL, &e), -ENOENT);
 	assert_int_equal(provider_delete(registry, "x", &e), -ENOENT);
@@ -108,7 +108,7 @@ static void no_key_before_the_backup(void **state)
 
 	(void) state;
 	make(registry, "a", NULL);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), -ENOKEY);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
 	unit_speaks(&e, "provider backup a");
 	assert_null(kek.data);
@@ -117,17 +117,17 @@ static void no_key_before_the_backup(void **state)
 	assert_int_equal(provider_show(registry, "a", &info, &e), 0);
 	assert_true(info.usable);
 	assert_true(info.backed_up > 0);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), 0);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
 	assert_int_equal(kek.size, KEK_SIZE);
 	assert_string_equal(locator.provider_name, "a");
 	assert_memory_equal(locator.provider, info.id, UUID_SIZE);
-	assert_int_equal(provider_key_new(registry, "a", &second, &other, &e), 0);
+	assert_int_equal(provider_key_new(registry, "a", NULL, &second, &other, &e), 0);
 	assert_string_not_equal(locator.key_id, second.key_id);
 	assert_false(secret_equal(&kek, &other));
 	provider_registry_free(registry);
 
 	registry = must_open(NO_TPM);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), 0);
 	assert_true(secret_equal(&kek, &again));
 	assert_int_equal(provider_check(registry, NULL, &e), 0);
 	provider_registry_free(registry);
@@ -142,12 +142,12 @@ static void keys_that_cannot_be_had(void **state)
 
 	(void) state;
 	make(registry, "a", &info);
-	assert_int_equal(provider_key_get(registry, &locator, &kek, &e), -ENOKEY);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
 	assert_int_equal(e.reason, VMCRYPT_REASON_UNAVAILABLE);
 	unit_speaks(&e, "provider restore");
 	memcpy(locator.provider, info.id, UUID_SIZE);
-	assert_int_equal(provider_key_get(registry, &locator, &kek, &e), -EBADMSG);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -EBADMSG);
 	assert_int_equal(e.reason, VMCRYPT_REASON_HEADER_DAMAGED);
 	assert_null(kek.data);
 	provider_registry_free(registry);
@@ -199,7 +199,7 @@ static void a_lost_host_comes_back(void **state)
 	(void) state;
 	make(registry, "a", &before);
 	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), 0);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
 	provider_registry_free(registry);
 	unit_remove_dir(state_dir);
 
@@ -220,7 +220,7 @@ static void a_lost_host_comes_back(void **state)
 	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_NONE, false, &plan), 0);
 	assert_int_equal(provider_show(registry, NULL, &after, &e), 0);
 	assert_true(after.usable);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), 0);
 	assert_true(secret_equal(&kek, &again));
 
 	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_NONE, true, &plan), 0);
@@ -264,7 +264,7 @@ static void in_use_is_not_deleted(void **state)
 	assert_int_equal(provider_delete(registry, "a", &e), -EIO);
 	unit_speaks(&e, "list of disks");
 	/* Neither attempt took anything away. */
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), 0);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
 	used = 0;
 	assert_int_equal(provider_delete(registry, NULL, &e), -EINVAL);
 	assert_int_equal(provider_delete(registry, "a", &e), 0);
@@ -354,7 +354,7 @@ static void a_damaged_key_makes_no_keys(void **state)
 	assert_non_null(kdk);
 	kdk[8] = kdk[8] == 'A' ? 'B' : 'A';
 	unit_write(path, text, size, 0600);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), -ENOKEY);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOKEY);
 	unit_speaks(&e, "damaged");
 	assert_int_equal(provider_check(registry, NULL, &e), -ENOKEY);
 	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_NONE, false, NULL), 0);

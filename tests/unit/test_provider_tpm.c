@@ -23,17 +23,17 @@ static void sealed_to_the_tpm(void **state)
 	assert_int_equal(file_read_bounded(only_file(&info), 16384, &text, NULL, &e), 0);
 	assert_null(strstr(text, "\"kdk\""));
 	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
-	assert_int_equal(provider_key_new(registry, NULL, &locator, &kek, &e), 0);
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
 	assert_int_equal(provider_check(registry, "a", &e), 0);
 
 	/* Cached: keys can be had while the TPM is away, until it is forgotten. */
 	swtpm_off(&first);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), 0);
 	assert_true(secret_equal(&kek, &again));
 	secret_done(&again);
 	assert_int_equal(provider_check(registry, "a", &e), -ENOKEY);
 	provider_registry_forget(registry);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), -ENOKEY);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
 	unit_speaks(&e, "No TPM 2.0 answers");
 	provider_registry_free(registry);
@@ -41,12 +41,12 @@ static void sealed_to_the_tpm(void **state)
 	/* Another machine: told clearly, and the backup brings the keys back. */
 	swtpm_new(&second);
 	registry = must_open(second.tcti);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), -ENOKEY);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), -ENOKEY);
 	unit_speaks(&e, "replaced or cleared");
 	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_TPM, false, &plan), 0);
 	assert_true(plan.exists);
 	assert_int_equal(plan.sealing, SEALING_TPM);
-	assert_int_equal(provider_key_get(registry, &locator, &again, &e), 0);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &again, &e), 0);
 	assert_true(secret_equal(&kek, &again));
 	provider_registry_free(registry);
 	swtpm_done(&first);
@@ -65,7 +65,7 @@ static void *ask(void *arg)
 {
 	struct asker *asker = arg;
 
-	asker->r = provider_key_get(asker->registry, asker->locator, &asker->kek, NULL);
+	asker->r = provider_key_get(asker->registry, asker->locator, NULL, &asker->kek, NULL);
 	return NULL;
 }
 
@@ -87,7 +87,7 @@ static void a_hanging_tpm_stops_nothing_else(void **state)
 	make(registry, "b", NULL);
 	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
 	assert_int_equal(back_up(registry, "b", "b.p12"), 0);
-	assert_int_equal(provider_key_new(registry, "a", &locator, &kek, &e), 0);
+	assert_int_equal(provider_key_new(registry, "a", NULL, &locator, &kek, &e), 0);
 
 	provider_registry_forget(registry);
 	kill(tpm.pid, SIGSTOP);
@@ -100,7 +100,7 @@ static void a_hanging_tpm_stops_nothing_else(void **state)
 	assert_int_equal(n, 2);
 	free(infos);
 	provider_registry_forget(registry);
-	assert_int_equal(provider_key_new(registry, "b", &second, &other, &e), 0);
+	assert_int_equal(provider_key_new(registry, "b", NULL, &second, &other, &e), 0);
 	assert_int_equal(provider_set_default(registry, "b", &e), 0);
 	for (i = 0; i < ARRAY_SIZE(askers); i++)
 		assert_int_equal(askers[i].r, 1);
