@@ -303,12 +303,10 @@ static int check_outside(struct store *s, struct chain *c, struct error *e)
 
 static void check_end(struct chain *c)
 {
-	if (c->at.seq < c->table.seq || (c->has_file && c->at.seq < c->file.seq))
+	if (c->at.seq < c->table.seq || !c->has_file || c->at.seq < c->file.seq)
 		c->bad = c->at.seq + 1;
 	else if (strcmp(c->at.hash, c->table.hash) != 0)
 		c->bad = c->at.seq;
-	else if (!c->has_file)
-		c->bad = c->at.seq + 1;
 }
 
 int record_verify(struct store *s, uint64_t *ret_rows, uint64_t *ret_bad_seq,
