@@ -23,6 +23,8 @@
  * @CLI_PATH: a path, made absolute, because the agent's working directory is
  *	another one
  * @CLI_OBJECT: a path when it holds a slash, else a name
+ * @CLI_REFERENCE: name or UUID of one of the manager's objects, of the kind that the
+ *	argument is called; the UUID in the request
  * @CLI_OUT_FILE: a file that is made here; its descriptor goes to the agent
  * @CLI_IN_FILE: a file that is opened here; its descriptor goes to the agent
  * @CLI_SECRET_FILE: a file that holds a secret, which is read here
@@ -35,6 +37,7 @@ enum cli_kind {
 	CLI_NUMBER,
 	CLI_PATH,
 	CLI_OBJECT,
+	CLI_REFERENCE,
 	CLI_OUT_FILE,
 	CLI_IN_FILE,
 	CLI_SECRET_FILE,
@@ -85,6 +88,7 @@ enum cli_secret {
  *	answer is one object
  * @columns: with @route: what a human sees of each object
  * @n_columns: how many; with none, what was done is said in a word
+ * @open: with @route: needs no session
  * @keeps_token: with @route: the answer's ``token`` goes into the file for it
  * @summary: one line, no full stop
  * @details: text for --help, lines up to 76 columns; %NULL for none
@@ -105,6 +109,7 @@ struct cli_command {
 	const char *member;
 	const struct field *columns;
 	size_t n_columns;
+	bool open;
 	bool keeps_token;
 	const char *summary;
 	const char *details;

@@ -10,6 +10,7 @@
 #include "cli/run.h"
 #include "cli/secret_source.h"
 #include "common/cleanup.h"
+#include "common/encode.h"
 #include "common/fileio.h"
 
 #define TOKEN_MAX	4096U	/* bytes */
@@ -125,13 +126,13 @@ static int read_token(const struct cli_call *call, struct secret *ret, struct er
 
 	r = token_path(call, &path, e);
 	if (r == 0 && access(path, F_OK) < 0 && errno == ENOENT)
-		r = call->certificate ? 0 :
+		r = call->certificate || call->command->open ? 0 :
 			error_set(e, ENOENT, EXIT_NOT_ALLOWED, /* reason= */ 0,
 				  "There is no session (%s): log in by \"vmcryptctl --manager %s session create USER\"",
 				  path, call->manager);
 	else if (r == 0)
 		r = file_read_secret_path(path, TOKEN_MAX, ret, e);
-	else if (call->certificate)
+	else if (call->certificate || call->command->open)
 		r = 0;
 	while (r == 0 && ret->size > 0 && ret->data[ret->size - 1] == '\n')
 		secret_shrink(ret, ret->size - 1);
@@ -175,6 +176,52 @@ static int add_password(const struct cli_call *call, json_t *body, struct error 
 	return json_object_set_new(body, "password", text) < 0 ? error_oom(e) : 0;
 }
 
+/* The UUID of the object that has this name. */
+static int look_up(const struct rest_target *target, const char *kind, const char *name,
+		   json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	char path[66], plural[64];
+	json_t *object;
+	size_t i;
+	int r;
+
+	snprintf(plural, sizeof(plural), "%ss", kind);
+	snprintf(path, sizeof(path), "/%s", plural);
+	r = rest_call(target, "GET", path, /* body= */ NULL, &answer, e);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(answer, plural), i, object) {
+		const char *its = json_string_value(json_object_get(object, "name"));
+
+		if (its && strcmp(its, name) == 0) {
+			*ret = json_incref(json_object_get(object, "id"));
+			return *ret ? 0 : error_fail(e, EPROTO, "The manager's %s has no id", kind);
+		}
+	}
+	return error_fail(e, ENOENT, "There is no %s \"%s\" that you may see: \"%s list\" has them",
+			  kind, name, kind);
+}
+
+static int resolve(const struct rest_target *target, const struct cli_param *params,
+		   json_t *args, struct error *e)
+{
+	int r = 0;
+
+	for (const struct cli_param *p = params; r == 0 && p->name; p++) {
+		const char *word = json_string_value(json_object_get(args, p->name));
+		_cleanup_json_ json_t *id = NULL;
+		uint8_t uuid[UUID_SIZE];
+
+		if (p->kind != CLI_REFERENCE || !word || uuid_parse_text(word, uuid) == 0)
+			continue;
+		r = look_up(target, p->name, word, &id, e);
+		if (r == 0 && json_object_set(args, p->name, id) < 0)
+			r = error_oom(e);
+	}
+	return r;
+}
+
 static int request(const struct cli_call *call, json_t **ret, struct error *e)
 {
 	const char *route = call->command->route;
@@ -189,11 +236,15 @@ static int request(const struct cli_call *call, json_t **ret, struct error *e)
 
 	if (!method)
 		return error_oom(e);
-	r = manager_path(route, call->args, &path, e);
+	r = call->command->keeps_token ? 0 : read_token(call, &target.token, e);
+	if (r == 0)
+		r = resolve(&target, call->command->positionals, call->args, e);
+	if (r == 0)
+		r = resolve(&target, call->command->options, call->args, e);
+	if (r == 0)
+		r = manager_path(route, call->args, &path, e);
 	if (r == 0)
 		r = add_password(call, call->args, e);
-	if (r == 0 && !call->command->keeps_token)
-		r = read_token(call, &target.token, e);
 	if (r == 0)
 		r = rest_call(&target, method, path, has_body(route) ? call->args : NULL, ret, e);
 	secret_done(&target.token);

@@ -3,6 +3,8 @@
 
 #include "common/cleanup.h"
 
+#define OBJECT(noun, word, how) \
+	{ .name = noun, .value = word, .kind = how, .help = "which " noun }
 #define NAME(noun) \
 	{ .name = "name", .value = "NAME", .kind = CLI_TEXT, .help = "name of the " noun }
 #define PASSWORD_FILE \
@@ -15,9 +17,17 @@
 	  .help = "read the password from file descriptor N, to its end" }
 #define COLUMNS(c) .columns = c, .n_columns = ARRAY_SIZE(c)
 
+/* So that an administrator can compare it with what "vmcrypt-manager init" said. */
+static char *field_fingerprint(const json_t *value, const json_t *object)
+{
+	(void)object;
+	return fields_string(value, "fingerprint");
+}
+
 static const struct field about_fields[] = {
 	{ "Version", "version", field_text },
 	{ "API",     "api",     field_text },
+	{ "CA's fingerprint", "authority", field_fingerprint },
 };
 
 static const struct field session_fields[] = {
@@ -39,7 +49,8 @@ static const struct field role_fields[] = {
 
 static const struct field privilege_fields[] = {
 	{ "PRIVILEGE", "name",    field_text },
-	{ "MEANING",   "meaning", field_text },
+	{ "CRYPTO",    "crypto",  field_yes_no },
+	{ "MEANING",   "summary", field_text },
 };
 
 static const struct field permission_fields[] = {
@@ -80,15 +91,15 @@ static const struct field event_fields[] = {
 };
 
 static const struct field verify_fields[] = {
-	{ "Good",          "ok",   field_yes_no },
-	{ "Rows",          "rows", field_number },
-	{ "First bad row", "bad",  field_number },
-	{ "Head",          "head", field_text },
+	{ "Intact", "intact", field_yes_no },
+	{ "Rows",   "rows",   field_number },
+	{ "Head",   "head",   field_text },
+	{ "Why",    "text",   field_text },
 };
 
 const struct cli_command manager_commands[] = {
 	{
-		.noun = "about", .route = "GET /about", COLUMNS(about_fields),
+		.noun = "about", .route = "GET /about", COLUMNS(about_fields), .open = true,
 		.summary = "version of the manager",
 	},
 	{
@@ -100,7 +111,7 @@ const struct cli_command manager_commands[] = {
 "$XDG_RUNTIME_DIR/vmcrypt-session, or what --token-file names.\n",
 		.secret = CLI_SECRET_KNOWN,
 		.positionals = {
-			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "name of the user" },
+			{ .name = "name", .value = "USER", .kind = CLI_TEXT, .help = "name of the user" },
 		},
 		.options = { PASSWORD_FILE, PASSWORD_FD },
 	},
@@ -125,17 +136,17 @@ const struct cli_command manager_commands[] = {
 		.options = { PASSWORD_FILE, PASSWORD_FD },
 	},
 	{
-		.noun = "user", .verb = "password", .route = "PATCH /users/{name}",
+		.noun = "user", .verb = "password", .route = "PATCH /users/{user}",
 		COLUMNS(user_fields),
 		.summary = "change a user's password; all sessions of the user end",
 		.secret = CLI_SECRET_NEW,
-		.positionals = { NAME("user") },
+		.positionals = { OBJECT("user", "USER", CLI_TEXT) },
 		.options = { PASSWORD_FILE, PASSWORD_FD },
 	},
 	{
-		.noun = "user", .verb = "delete", .route = "DELETE /users/{name}",
+		.noun = "user", .verb = "delete", .route = "DELETE /users/{user}",
 		.summary = "delete a user",
-		.positionals = { NAME("user") },
+		.positionals = { OBJECT("user", "USER", CLI_TEXT) },
 	},
 	{
 		.noun = "privilege", .verb = "list", .route = "GET /privileges",
@@ -157,9 +168,9 @@ const struct cli_command manager_commands[] = {
 		},
 	},
 	{
-		.noun = "role", .verb = "delete", .route = "DELETE /roles/{name}",
+		.noun = "role", .verb = "delete", .route = "DELETE /roles/{role}",
 		.summary = "delete a role that no permission names",
-		.positionals = { NAME("role") },
+		.positionals = { OBJECT("role", "ROLE", CLI_TEXT) },
 	},
 	{
 		.noun = "permission", .verb = "list", .route = "GET /permissions",
@@ -178,10 +189,11 @@ const struct cli_command manager_commands[] = {
 		},
 	},
 	{
-		.noun = "permission", .verb = "delete", .route = "DELETE /permissions/{id}",
+		.noun = "permission", .verb = "delete", .route = "DELETE /permissions/{permission}",
 		.summary = "take a permission away",
 		.positionals = {
-			{ .name = "id", .value = "ID", .kind = CLI_TEXT, .help = "UUID of the permission" },
+			{ .name = "permission", .value = "ID", .kind = CLI_TEXT,
+			  .help = "UUID of the permission" },
 		},
 	},
 	{
@@ -195,9 +207,9 @@ const struct cli_command manager_commands[] = {
 		.positionals = { NAME("cluster") },
 	},
 	{
-		.noun = "cluster", .verb = "delete", .route = "DELETE /clusters/{name}",
+		.noun = "cluster", .verb = "delete", .route = "DELETE /clusters/{cluster}",
 		.summary = "delete a cluster without hosts and VMs",
-		.positionals = { NAME("cluster") },
+		.positionals = { OBJECT("cluster", "CLUSTER", CLI_REFERENCE) },
 	},
 	{
 		.noun = "host", .verb = "list", .route = "GET /hosts", .member = "hosts",
@@ -214,16 +226,18 @@ const struct cli_command manager_commands[] = {
 		.summary = "let a cluster's hosts, or one host, hold a VM's keys",
 		.positionals = { NAME("VM") },
 		.options = {
-			{ .name = "cluster", .value = "CLUSTER", .kind = CLI_TEXT, .excludes = "host",
+			{ .name = "cluster", .value = "CLUSTER", .kind = CLI_REFERENCE, .excludes = "host",
 			  .help = "the cluster whose hosts may hold them" },
-			{ .name = "host", .value = "HOST", .kind = CLI_TEXT, .excludes = "cluster",
+			{ .name = "host", .value = "HOST", .kind = CLI_REFERENCE, .excludes = "cluster",
 			  .help = "the one host that may" },
+			{ .name = "id", .value = "UUID", .kind = CLI_TEXT, .required = true,
+			  .help = "the VM's UUID, as libvirt has it" },
 		},
 	},
 	{
-		.noun = "vm", .verb = "unregister", .route = "DELETE /vms/{name}",
+		.noun = "vm", .verb = "unregister", .route = "DELETE /vms/{vm}",
 		.summary = "let no host hold a VM's keys",
-		.positionals = { NAME("VM") },
+		.positionals = { OBJECT("vm", "VM", CLI_REFERENCE) },
 	},
 	{
 		.noun = "event", .verb = "list", .route = "GET /events", .member = "events",
@@ -234,12 +248,12 @@ const struct cli_command manager_commands[] = {
 			  .help = "only those behind this one" },
 			{ .name = "limit", .value = "N", .kind = CLI_NUMBER, .help = "at most so many" },
 			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "only this user's" },
-			{ .name = "vm", .value = "VM", .kind = CLI_TEXT, .help = "only on this VM" },
+			{ .name = "vm", .value = "VM", .kind = CLI_REFERENCE, .help = "only on this VM" },
 		},
 	},
 	{
 		.noun = "event", .verb = "verify", .route = "GET /events/verify",
-		COLUMNS(verify_fields), .verdict = "ok",
+		COLUMNS(verify_fields), .verdict = "intact",
 		.summary = "see whether an event was removed or altered",
 		.details =
 "Each event carries a hash over itself and the one before. Write the head down\n"

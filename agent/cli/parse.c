@@ -156,7 +156,7 @@ static json_t *json_value(const struct cli_param *param, const char *value)
 
 static bool too_long(const struct cli_param *param, const char *value)
 {
-	bool path = param->kind != CLI_TEXT &&
+	bool path = param->kind != CLI_TEXT && param->kind != CLI_REFERENCE &&
 		    (param->kind != CLI_OBJECT || strchr(value, '/'));
 
 	/* Each word of a list is held to its bound by who takes it. */

@@ -28,7 +28,7 @@ static int parse(const char *const *words, struct cli_call *ret, struct error *e
 }
 
 static const struct {
-	const char *words[8];
+	const char *words[10];
 	const char *path;
 	const char *args;
 } requests[] = {
@@ -40,8 +40,8 @@ static const struct {
 	{ { "user", "delete", "\xc3\xa4" }, "/users/%C3%A4", "{}" },
 	{ { "role", "create", "r", "A.b,C.d" }, "/roles",
 	  "{\"name\":\"r\",\"privileges\":[\"A.b\",\"C.d\"]}" },
-	{ { "vm", "register", "web", "--cluster", "c1" }, "/vms",
-	  "{\"cluster\":\"c1\",\"name\":\"web\"}" },
+	{ { "vm", "register", "web", "--id", "u", "--cluster", "c1" }, "/vms",
+	  "{\"cluster\":\"c1\",\"id\":\"u\",\"name\":\"web\"}" },
 	{ { "event", "list", "--since", "7", "--user", "a&b=c" },
 	  "/events?since=7&user=a%26b%3Dc", NULL },
 };
@@ -65,13 +65,14 @@ static void test_requests(void **state)
 	}
 }
 
-static const char *const wrong[][8] = {
+static const char *const wrong[][12] = {
 	{ "disk", "list" },				/* the agent's */
 	{ "user" },
 	{ "user", "create" },
 	{ "role", "create", "r", "A.b,,C.d" },
 	{ "role", "create", "r", "," },
-	{ "vm", "register", "v", "--cluster", "c", "--host", "h" },
+	{ "vm", "register", "v", "--id", "u", "--cluster", "c", "--host", "h" },
+	{ "vm", "register", "v", "--cluster", "c" },
 	{ "user", "list", "--manager", "https://other" },
 	{ "event", "list", "--limit", "0" },
 	{ "user", "create", "u", "--password", "secret" },

@@ -95,7 +95,7 @@ def log_in_keeps_the_token_for_its_user_alone():
     equal(stat.S_IMODE(os.stat(TOKEN).st_mode), 0o600)
     method, path, token, body = SERVER.http.asked[0]
     equal((method, path, token), ("POST", "/api/v1/session", None))
-    equal(json.loads(body), {"user": "anna", "password": "a pass word"})
+    equal(json.loads(body), {"name": "anna", "password": "a pass word"})
 
 
 def the_token_goes_with_what_follows():
