@@ -258,7 +258,8 @@ static void strangers_are_no_hosts(void **state)
 	must_fail(authority_host_identity(authority, fake, host, NULL, &e), -EKEYREJECTED,
 		  "not one that this manager gave out");
 	assert_int_equal(e.status, EXIT_NOT_ALLOWED);
-	must_fail(authority_host_identity(authority, server, host, NULL, &e), -EKEYREJECTED, "for this use");
+	must_fail(authority_host_identity(authority, server, host, NULL, &e), -EKEYREJECTED,
+		  "for this use");
 	must(cert_new_host("not-a-uuid", key, fake_ca, fake_key, &odd, &e));
 	must_fail(cert_host_name(odd, host, &e), -EKEYREJECTED, "no host's");
 	X509_free(odd);

@@ -246,8 +246,8 @@ static void nobody_rises(void **state)
 
 	(void) state;
 	give("alice", ROLE_NO_CRYPTO, "global", true);
-	must_fail(permission_set(store, "alice", "alice", ROLE_ADMINISTRATOR, "global", true, NULL, &e),
-		  -EACCES, "Cryptographer");
+	must_fail(permission_set(store, "alice", "alice", ROLE_ADMINISTRATOR, "global", true, NULL,
+				 &e), -EACCES, "Cryptographer");
 	must_fail(permission_set(store, "alice", "alice", ROLE_ADMINISTRATOR, "vm:" VM, true, NULL, &e),
 		  -EACCES, "Cryptographer");
 	must_fail(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, "cluster:" CLUSTER, true, NULL,
@@ -255,7 +255,8 @@ static void nobody_rises(void **state)
 	must_fail(role_create(store, "alice", "Own", encrypt, &e), -EACCES, "Cryptographer.Encrypt");
 	must(role_create(store, "alice", "Own", read, &e));
 	must_fail(role_update(store, "alice", "Own", encrypt, &e), -EACCES, "Cryptographer.Encrypt");
-	must_fail(permission_set(store, "alice", "admin", ROLE_READ_ONLY, "global", true, NULL, &e), -EACCES,
+	must_fail(permission_set(store, "alice", "admin", ROLE_READ_ONLY, "global", true, NULL,
+				 &e), -EACCES,
 		  "more rights");
 	must_fail(permission_covers(store, "alice", "admin", &e), -EACCES, "more rights");
 	must(permission_set(store, "alice", "bob", ROLE_NO_CRYPTO, "global", true, NULL, &e));
@@ -287,13 +288,17 @@ static void permissions(void **state)
 	assert_string_equal(json_string_value(json_object_get(one, "role")), ROLE_NO_CRYPTO);
 	assert_true(json_is_true(json_object_get(one, "propagate")));
 	assert_null(json_object_get(one, "name"));
-	must_fail(permission_set(store, NULL, "carol", ROLE_READ_ONLY, "global", true, NULL, &e), -ENOENT,
+	must_fail(permission_set(store, NULL, "carol", ROLE_READ_ONLY, "global", true, NULL,
+				 &e), -ENOENT,
 		  "carol");
-	must_fail(permission_set(store, NULL, "alice", "Nothing", "global", true, NULL, &e), -ENOENT,
+	must_fail(permission_set(store, NULL, "alice", "Nothing", "global", true, NULL,
+				 &e), -ENOENT,
 		  "Nothing");
-	must_fail(permission_set(store, NULL, "alice", ROLE_READ_ONLY, "vm:" NOBODY, true, NULL, &e), -ENOENT,
+	must_fail(permission_set(store, NULL, "alice", ROLE_READ_ONLY, "vm:" NOBODY, true, NULL,
+				 &e), -ENOENT,
 		  NOBODY);
-	must_fail(permission_set(store, NULL, "alice", ROLE_READ_ONLY, "nonsense", true, NULL, &e), -EINVAL,
+	must_fail(permission_set(store, NULL, "alice", ROLE_READ_ONLY, "nonsense", true, NULL,
+				 &e), -EINVAL,
 		  "nonsense");
 	must(permission_remove(store, NULL, id, &e));
 	must_fail(permission_remove(store, NULL, id, &e), -ENOENT, id);
@@ -317,7 +322,8 @@ static void one_administrator_stays(void **state)
 	must(permission_list(store, "admin", &list, &e));
 	id = json_string_value(json_object_get(json_array_get(list, 0), "id"));
 	must_fail(permission_remove(store, NULL, id, &e), -EBUSY, "Administrator");
-	must_fail(permission_set(store, NULL, "admin", ROLE_READ_ONLY, "global", true, NULL, &e), -EBUSY,
+	must_fail(permission_set(store, NULL, "admin", ROLE_READ_ONLY, "global", true, NULL,
+				 &e), -EBUSY,
 		  "Administrator");
 	must_fail(permission_set(store, NULL, "admin", ROLE_ADMINISTRATOR, "global", false, NULL, &e), -EBUSY,
 		  "Administrator");
