@@ -208,7 +208,7 @@ struct change {
 static int apply(struct users *users, const struct change *change, struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
-	const char *id;
+	const char *certificate, *id;
 	int r;
 
 	r = find(users, change->name, &document, e);
@@ -220,9 +220,10 @@ static int apply(struct users *users, const struct change *change, struct error 
 		if (r < 0)
 			return r;
 	}
-	if (change->value && strcmp(change->member, "certificate") == 0 &&
-	    json_is_string(change->value)) {
-		r = certificate_free(users, json_string_value(change->value), change->name, e);
+	/* Of all members only a certificate is a text. */
+	certificate = json_string_value(change->value);
+	if (certificate) {
+		r = certificate_free(users, certificate, change->name, e);
 		if (r < 0)
 			return r;
 	}

@@ -348,12 +348,15 @@ static int from_json(const struct vault *vault, const json_t *json, const char *
 		return error_fail(e, EBADMSG, "There is no sealed secret %s: was the store altered?",
 				  context);
 	r = json_check_keys(json, what, known, e);
-	if (r == 0)
-		r = json_get_uint(json, what, "v", 1, &version, e);
-	if (r == 0)
-		r = json_get_string(json, what, "alg", 16, &alg, e);
-	if (r == 0)
-		r = json_get_string(json, what, "key", 2 * KEY_ID_SIZE, &key, e);
+	if (r < 0)
+		return r;
+	r = json_get_uint(json, what, "v", 1, &version, e);
+	if (r < 0)
+		return r;
+	r = json_get_string(json, what, "alg", 16, &alg, e);
+	if (r < 0)
+		return r;
+	r = json_get_string(json, what, "key", 2 * KEY_ID_SIZE, &key, e);
 	if (r < 0)
 		return r;
 	if (version != 1 || strcmp(alg, ALG) != 0)

@@ -322,11 +322,10 @@ static void one_administrator_stays(void **state)
 	must(permission_list(store, "admin", &list, &e));
 	id = json_string_value(json_object_get(json_array_get(list, 0), "id"));
 	must_fail(permission_remove(store, NULL, id, &e), -EBUSY, "Administrator");
-	must_fail(permission_set(store, NULL, "admin", ROLE_READ_ONLY, "global", true, NULL,
-				 &e), -EBUSY,
-		  "Administrator");
-	must_fail(permission_set(store, NULL, "admin", ROLE_ADMINISTRATOR, "global", false, NULL, &e), -EBUSY,
-		  "Administrator");
+	must_fail(permission_set(store, NULL, "admin", ROLE_READ_ONLY, "global", true, NULL, &e),
+		  -EBUSY, "Administrator");
+	must_fail(permission_set(store, NULL, "admin", ROLE_ADMINISTRATOR, "global", false, NULL, &e),
+		  -EBUSY, "Administrator");
 	assert_int_equal(check("admin", "Cryptographer.Encrypt", "vm:" VM), 0);
 	give("alice", ROLE_ADMINISTRATOR, "global", true);
 	must(permission_remove(store, NULL, id, &e));

@@ -2,6 +2,8 @@
 /* Users: passwords, certificates, throttling on a clock of the test's, and its bound. */
 #include "manager_fixture.h"
 
+#include <pthread.h>
+
 #include "manager/session.h"
 #include "manager/user_password.h"
 #include "manager/user_throttle.h"
@@ -296,6 +298,33 @@ static void v4_in_v6_is_v4(void **state)
 	assert_int_equal(login("admin", &right, "::ffff:10.0.0.8"), 0);
 }
 
+static void *guess(void *arg)
+{
+	size_t *tried = arg;
+	int i;
+
+	for (i = 0; i < 50; i++)
+		*tried += user_authenticate(users, "alice", &none, "10.0.0.1", NULL) == -EACCES;
+	return NULL;
+}
+
+/* Many at once get no more tries than one after the other. */
+static void at_the_same_time(void **state)
+{
+	pthread_t thread[8];
+	size_t tried[8] = { 0 }, all = 0, i;
+
+	(void) state;
+	put_user("alice");
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, guess, &tried[i]), 0);
+	for (i = 0; i < ARRAY_SIZE(thread); i++) {
+		pthread_join(thread[i], NULL);
+		all += tried[i];
+	}
+	assert_int_equal(all, 3);
+}
+
 static void delays_grow_and_end(void **state)
 {
 	static const struct throttle_rule rule = { .free = 3, .max = 60 };
@@ -357,6 +386,7 @@ int main(void)
 		user_test(a_name_has_to_wait),
 		user_test(an_address_has_to_wait),
 		user_test(v4_in_v6_is_v4),
+		user_test(at_the_same_time),
 		cmocka_unit_test(delays_grow_and_end),
 		cmocka_unit_test(bounded_under_a_flood),
 	};
