@@ -132,9 +132,13 @@ static int search(struct store *s, const char *kind, const char *field, const ch
 	if (!*field || strlen(field) > STORE_KIND_MAX ||
 	    strspn(field, FIELD_CHARACTERS) != strlen(field))
 		return error_usage(e, "\"%.40s\" is no field of a %s", field, kind);
-	snprintf(sql, sizeof(sql), "SELECT body FROM document WHERE kind = ?1 AND %s%s%s = ?2" ORDER,
-		 is_indexed(field) ? "" : "json_extract(body, '$.", field,
-		 is_indexed(field) ? "" : "')");
+	/* Left to itself SQLite takes the primary key, and reads all of the kind. */
+	if (is_indexed(field))
+		snprintf(sql, sizeof(sql), "SELECT body FROM document INDEXED BY document_%s"
+			 " WHERE kind = ?1 AND %s = ?2" ORDER, field, field);
+	else
+		snprintf(sql, sizeof(sql), "SELECT body FROM document WHERE kind = ?1"
+			 " AND json_extract(body, '$.%s') = ?2" ORDER, field);
 	r = sql_prepare(s, sql, ret, e);
 	if (r == 0)
 		r = sql_text(s, *ret, 1, kind, e);

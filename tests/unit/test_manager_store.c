@@ -93,6 +93,39 @@ static void test_documents(void **state)
 	unit_remove_dir(dir);
 }
 
+static void test_each_field_is_found(void **state)
+{
+	static const char *const fields[] = {
+		"name", "cluster", "host", "vm", "provider", "user", "serial", "another",
+	};
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	size_t i;
+
+	(void)state;
+	unit_make_dir(dir);
+	s = open_store(dir);
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		_cleanup_json_ json_t *d = json_pack("{s:s}", fields[i], "v"), *found = NULL;
+		_cleanup_json_ json_t *list = NULL;
+
+		assert_int_equal(store_insert(s, "vm", fields[i], d, &e), 0);
+		assert_int_equal(store_insert(s, "host", fields[i], d, &e), 0);
+		if (store_find(s, "vm", fields[i], "v", &found, &e) < 0)
+			fail_msg("%s", e.text);
+		assert_string_equal(json_string_value(json_object_get(found, "id")), fields[i]);
+		assert_int_equal(store_list(s, "vm", fields[i], "v", &list, &e), 0);
+		assert_int_equal(json_array_size(list), 1);
+		/* An update takes the document out of where it was found. */
+		json_object_set_new(d, fields[i], json_string("w"));
+		assert_int_equal(store_update(s, "vm", fields[i], d, &e), 0);
+		assert_int_equal(store_find(s, "vm", fields[i], "v", &found, &e), -ENOENT);
+	}
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
 static void test_refusals(void **state)
 {
 	_cleanup_json_ json_t *d = json_pack("{s:s}", "name", "a"), *got = NULL;
@@ -481,6 +514,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_each_field_is_found),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_transactions),
 		cmocka_unit_test(test_threads),
