@@ -186,8 +186,9 @@ static int on_request(struct web *web, struct lws *wsi, struct web_connection *c
 
 static int on_body(struct web_call *call, const void *data, size_t size)
 {
-	/* Refused, and answered: what still comes is dropped with the connection. */
-	if (!call || call->answered)
+	/* Refused, and answered: what still comes is dropped with the connection. An
+	 * empty body of POST is announced, too, when the call is already under way. */
+	if (!call || call->answered || !size)
 		return 0;
 	if (call->with_pool || size > call->rq.body_size - call->received)
 		return -1;

@@ -215,10 +215,13 @@ static void test_methods_and_bodies(void **state)
 		assert_string_equal(seen(&reply, "body"), "{\"a\":1}");
 		json_decref(reply.json);
 	}
-	curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
-	assert_int_equal(perform(c, &reply), CURLE_OK);
-	assert_int_equal(reply.status, 200);
-	json_decref(reply.json);
+	for (i = 0; i < ARRAY_SIZE(methods); i++) {
+		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, methods[i]);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
+		assert_int_equal(perform(c, &reply), CURLE_OK);
+		assert_int_equal(reply.status, 200);
+		json_decref(reply.json);
+	}
 	memset(body, 'y', sizeof(body));
 	curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 65536L);

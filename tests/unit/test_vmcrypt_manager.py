@@ -1,0 +1,353 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The real vmcrypt-manager over HTTPS, each answer held against openapi.yaml."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import uuid
+
+import jsonschema
+import yaml
+
+from tap import BUILD, TOP, equal, run
+
+MANAGER = os.path.join(BUILD, "vmcrypt-manager")
+FOLDER = tempfile.TemporaryDirectory(prefix="vmcrypt-manager-")
+DIR = os.path.join(FOLDER.name, "manager")
+ADMIN, PASSWORD = "root", "Correct-horse-1"
+with open(os.path.join(TOP, "agent/manager/openapi.yaml"), encoding="utf-8") as spec:
+    API = yaml.safe_load(spec)
+SEEN = set()  # (method, path of the description, status) that were answered
+STATE = {}
+
+
+def path(name):
+    return os.path.join(FOLDER.name, name)
+
+
+def init(directory=DIR):
+    with open(path("password"), "w", encoding="ascii") as file:
+        file.write(PASSWORD + "\n")
+    return subprocess.run([MANAGER, "init", "--dir", directory, "--name", "localhost,127.0.0.1",
+                           "--admin", ADMIN, "--password-file", path("password"), "--key-file"],
+                          capture_output=True, text=True, timeout=60, check=False)
+
+
+class Manager:
+    """One run of it."""
+
+    def __init__(self):
+        notify = path("notify")
+        if os.path.exists(notify):
+            os.unlink(notify)
+        ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ready.bind(notify)
+        ready.settimeout(30)
+        self.log = open(path("log"), "a+", encoding="utf-8")
+        self.process = subprocess.Popen(
+            [MANAGER, "serve", "--dir", DIR, "--listen", "127.0.0.1", "--port", "0"],
+            stderr=self.log, env={**os.environ, "NOTIFY_SOCKET": notify})
+        while "READY=1" not in ready.recv(4096).decode():
+            pass
+        ready.close()
+        self.log.seek(0)
+        self.port = int(re.findall(r"https on port (\d+)", self.log.read())[-1])
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        equal(self.process.wait(timeout=30), 0, "exit status")
+        self.log.close()
+
+
+def trusting(certificate=None):
+    """TLS that trusts the manager's authority alone, and checks the name."""
+    context = ssl.create_default_context(cadata=STATE["ca"])
+    if certificate:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def described(method, target):
+    """The operation of the description that a request falls under."""
+    for pattern, item in API["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), target) and method in item:
+            return pattern, item[method]
+    return None, None
+
+
+def check(method, target, status, kind, text):
+    pattern, operation = described(method.lower(), target.split("?")[0])
+    if not operation:
+        return
+    SEEN.add((method.lower(), pattern, status))
+    answers = operation["responses"]
+    wanted = answers.get(str(status))
+    if wanted is None:
+        assert status >= 400, f"{method} {target} answers {status}, which is not described"
+        wanted = API["components"]["responses"]["Error"]
+    content = wanted.get("content")
+    if not content:
+        equal(text, "", f"body of {method} {target}")
+        return
+    assert kind in content, f"{method} {target} answers {kind}"
+    if kind == "application/json":
+        schema = {**content[kind]["schema"], "components": API["components"]}
+        jsonschema.Draft202012Validator(schema).validate(json.loads(text))
+
+
+def ask(method, target, body=None, token="admin", certificate=None):
+    """Status and answer; token: of STATE."""
+    c = http.client.HTTPSConnection("127.0.0.1", STATE["manager"].port, timeout=30,
+                                    context=trusting(certificate))
+    headers = {"Authorization": "Bearer " + STATE[token]} if token else {}
+    c.request(method, "/api/v1" + target, None if body is None else json.dumps(body), headers)
+    answer = c.getresponse()
+    text = answer.read().decode()
+    kind = answer.getheader("Content-Type")
+    equal(answer.getheader("Cache-Control"), "no-store", "caching")
+    c.close()
+    check(method, target, answer.status, kind, text)
+    return answer.status, json.loads(text) if text and kind == "application/json" else text
+
+
+def log_in(name, password, token):
+    status, answer = ask("POST", "/session", {"name": name, "password": password}, token=None)
+    equal(status, 201, answer)
+    STATE[token] = answer["token"]
+
+
+def refused(status, answer, wanted):
+    equal(status, wanted, answer)
+    assert answer["error"]["text"], "no words for it"
+
+
+def init_makes_all_or_nothing():
+    done = init()
+    equal(done.returncode, 0, done.stderr)
+    STATE["fingerprint"] = re.search("[0-9a-f]{64}", done.stdout)[0]
+    equal(init().returncode, 1, "a second init")
+    for words in (["init"], ["serve", "--name", "x"], ["serve", "--port", "70000"], [], ["x"]):
+        done = subprocess.run([MANAGER, *words], capture_output=True, timeout=30, check=False)
+        equal(done.returncode, 2, words)
+
+
+def serves_and_shows_its_authority():
+    STATE["manager"] = Manager()
+    plain = ssl.create_default_context()
+    plain.check_hostname, plain.verify_mode = False, ssl.CERT_NONE
+    c = http.client.HTTPSConnection("127.0.0.1", STATE["manager"].port, timeout=30, context=plain)
+    c.request("GET", "/api/v1/about")
+    about = json.loads(c.getresponse().read())
+    STATE["ca"] = about["authority"]["certificate"]
+    equal(about["authority"]["fingerprint"], STATE["fingerprint"], "fingerprint")
+    equal(hashlib.sha256(ssl.PEM_cert_to_DER_cert(STATE["ca"])).hexdigest(),
+          STATE["fingerprint"], "fingerprint of what it shows")
+    equal(ask("GET", "/about", token=None)[0], 200, "trusting its authority")
+
+
+def description_has_the_routes():
+    with open(os.path.join(TOP, "agent/manager/api_routes.c"), encoding="ascii") as file:
+        rows = re.findall(r'\{ "([A-Z]+)", "([^"]+)",(.*?)\},\n', file.read(), re.S)
+    assert len(rows) > 30, "the table is not read any more"
+    routes = {}
+    for method, pattern, rest in rows:
+        privilege = re.match(r' "([\w.]+)"', rest)
+        operation = re.search(r'\.operation = "([\w.]+)"', rest)
+        routes[method.lower(), pattern] = (privilege and privilege[1], operation and operation[1],
+                                           "API_OPEN" in rest, "API_BODY" in rest)
+    found = {(method, pattern): (operation.get("x-privilege"), operation.get("x-operation"),
+                                 operation.get("security") == [], "requestBody" in operation)
+             for pattern, item in API["paths"].items() for method, operation in item.items()
+             if method != "parameters"}
+    equal(found, routes, "openapi.yaml")
+
+
+def everything_wants_a_login():
+    STATE["wrong"] = "0" * 64
+    for pattern, item in API["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters" or operation.get("security") == []:
+                continue
+            target = re.sub(r"\{\w+\}", str(uuid.uuid4()), pattern)
+            body = {} if "requestBody" in operation or method in ("post", "put", "patch") else None
+            for token in None, "wrong":
+                refused(*ask(method.upper(), target, body, token=token), 401)
+
+
+def log_in_and_out():
+    for name, password in ((ADMIN, "wrong-password"), ("nobody", PASSWORD)):
+        refused(*ask("POST", "/session", {"name": name, "password": password}, token=None), 401)
+    refused(*ask("POST", "/session", {"name": ADMIN}, token=None), 400)
+    refused(*ask("POST", "/session", {"name": ADMIN, "password": PASSWORD, "x": 1}, token=None),
+            400)
+    refused(*ask("POST", "/session", {}, token=None), 401)
+    log_in(ADMIN, PASSWORD, "other")
+    equal(ask("GET", "/session", token="other")[1]["user"], ADMIN, "user")
+    equal(ask("DELETE", "/session", token="other")[0], 204, "log out")
+    refused(*ask("GET", "/session", token="other"), 401)
+    log_in(ADMIN, PASSWORD, "admin")
+    equal(ask("GET", "/status")[1]["vault"], "key-file", "vault")
+
+
+def users_and_what_they_may():
+    equal(ask("POST", "/users", {"name": "eve", "password": "eve-password"})[0], 201, "create")
+    refused(*ask("POST", "/users", {"name": "eve", "password": "eve-password"}), 409)
+    refused(*ask("POST", "/users", {"name": "x y"}), 400)
+    equal([u["name"] for u in ask("GET", "/users")[1]["users"]], ["eve", ADMIN], "users")
+    log_in("eve", "eve-password", "eve")
+    for target in "/users", "/events", "/status", "/roles", "/permissions":
+        refused(*ask("GET", target, token="eve"), 403)
+    equal(ask("GET", "/session/privileges", token="eve")[1]["privileges"], [], "privileges")
+    row = ask("GET", "/events?user=eve&limit=1")[1]["events"][0]
+    equal((row["operation"], row["result"], row["data"]["privilege"]),
+          ("GET /permissions", "refused", "System.Read"), "the refusal's event")
+    equal(ask("PUT", "/session/password", {"password": "eve-password",
+                                           "new_password": "eve-password-2"}, token="eve")[0],
+          204, "own password")
+    refused(*ask("GET", "/session", token="eve"), 401)
+    log_in("eve", "eve-password-2", "eve")
+    equal(ask("PATCH", "/users/eve", {"disabled": True})[1]["disabled"], True, "disable")
+    refused(*ask("GET", "/session", token="eve"), 401)
+    equal(ask("PATCH", "/users/eve", {"disabled": False})[0], 200, "enable")
+    equal(ask("GET", "/users/eve")[1]["disabled"], False, "enabled")
+    refused(*ask("GET", "/users/nobody"), 404)
+    refused(*ask("DELETE", "/users/" + ADMIN), 409)
+    log_in("eve", "eve-password-2", "eve")
+
+
+def roles_and_permissions():
+    names = {p["name"] for p in ask("GET", "/privileges")[1]["privileges"]}
+    assert len([n for n in names if n.startswith("Cryptographer.")]) == 14, names
+    equal(ask("POST", "/roles", {"name": "viewer", "privileges": ["System.View"]})[0], 201, "role")
+    refused(*ask("POST", "/roles", {"name": "odd", "privileges": ["No.Such"]}), 400)
+    equal(ask("PUT", "/roles/viewer", {"privileges": ["System.View", "System.Read"]})[1]
+          ["privileges"], ["System.Read", "System.View"], "replaced")
+    equal(len(ask("GET", "/roles")[1]["roles"]), 4, "roles")
+    equal(ask("GET", "/roles/viewer")[1]["builtin"], False, "built in")
+    status, permission = ask("POST", "/permissions", {"user": "eve", "role": "viewer",
+                                                      "object": "global"})
+    equal(status, 201, permission)
+    equal(ask("GET", "/events", token="eve")[0], 200, "what eve may now")
+    refused(*ask("DELETE", "/roles/viewer"), 409)
+    refused(*ask("DELETE", "/permissions/" + permission["id"], token="eve"), 403)
+    equal(len(ask("GET", "/permissions?user=eve")[1]["permissions"]), 1, "permissions")
+    equal(ask("DELETE", "/permissions/" + permission["id"])[0], 204, "take away")
+    refused(*ask("GET", "/events", token="eve"), 403)
+    equal(ask("DELETE", "/roles/viewer")[0], 204, "delete")
+
+
+def clusters_and_vms():
+    status, cluster = ask("POST", "/clusters", {"name": "one"})
+    equal(status, 201, cluster)
+    here = "/clusters/" + cluster["id"]
+    refused(*ask("POST", "/clusters", {"name": "one"}), 409)
+    equal(ask("PATCH", here, {"name": "uno"})[1]["name"], "uno", "renamed")
+    equal(ask("GET", here)[1]["name"], "uno", "kept")
+    vm = str(uuid.uuid4())
+    refused(*ask("POST", "/vms", {"id": vm, "name": "guest"}), 400)
+    refused(*ask("POST", "/vms", {"id": vm, "name": "guest", "cluster": str(uuid.uuid4())}), 404)
+    equal(ask("POST", "/vms", {"id": vm, "name": "guest", "cluster": cluster["id"]})[0], 201, "vm")
+    refused(*ask("DELETE", here), 409)
+    # Who has no permission sees nothing; one on the cluster shows what is in it.
+    equal(ask("GET", "/vms", token="eve")[1]["vms"], [], "vms of eve")
+    refused(*ask("GET", "/vms/" + vm, token="eve"), 403)
+    ask("POST", "/permissions", {"user": "eve", "role": "ReadOnly",
+                                 "object": "cluster:" + cluster["id"]})
+    equal(ask("GET", "/vms", token="eve")[1]["vms"][0]["id"], vm, "vms of eve")
+    equal(ask("GET", "/vms/" + vm, token="eve")[1]["name"], "guest", "vm of eve")
+    equal(len(ask("GET", "/clusters", token="eve")[1]["clusters"]), 1, "clusters of eve")
+    other = str(uuid.uuid4())
+    refused(*ask("POST", "/vms", {"id": other, "name": "b", "cluster": cluster["id"]},
+                 token="eve"), 403)
+    equal(ask("GET", "/hosts")[1]["hosts"], [], "hosts")
+    refused(*ask("GET", "/hosts/" + other), 404)
+    refused(*ask("GET", "/hosts/no-uuid"), 404)
+    equal(ask("DELETE", "/vms/" + vm)[0], 204, "unregister")
+    equal(ask("DELETE", here)[0], 204, "delete")
+    rows = ask("GET", "/events?object=vm:" + vm)[1]["events"]
+    equal([(r["phase"], r["result"]) for r in rows if r["operation"] == "vm.unregister"],
+          [("intent", None), ("outcome", "ok")], "events")
+
+
+def client_certificates():
+    both = path("eve.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=eve", "-days", "2",
+                    "-keyout", both, "-out", path("eve.crt")],
+                   check=True, capture_output=True, timeout=30)
+    with open(path("eve.crt"), encoding="ascii") as file:
+        pem = file.read()
+    with open(both, "a", encoding="ascii") as file:
+        file.write(pem)
+    refused(*ask("POST", "/session", {}, token=None, certificate=both), 401)
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    equal(ask("PATCH", "/users/eve", {"certificate": fingerprint})[0], 200, "set")
+    status, answer = ask("POST", "/session", {}, token=None, certificate=both)
+    equal((status, answer.get("user")), (201, "eve"), "log in")
+    equal(ask("DELETE", "/users/eve")[0], 204, "delete")
+    refused(*ask("POST", "/session", {}, token=None, certificate=both), 401)
+
+
+def events_verify():
+    answer = ask("GET", "/events/verify")[1]
+    equal((answer["intact"], answer["bad_seq"]), (True, 0), "chain")
+    rows = ask("GET", "/events?since=1&limit=3")[1]["events"]
+    equal([r["seq"] for r in rows], [2, 3, 4], "following")
+    csv = ask("GET", "/events?format=csv&limit=1000")[1]
+    assert csv.startswith("seq,time,"), csv[:80]
+    text = json.dumps(ask("GET", "/events?limit=1000")[1]) + csv
+    for secret in PASSWORD, "eve-password", STATE["admin"]:
+        assert secret not in text, "a secret is recorded"
+    for wrong in "since=x", "limit=1001", "from=yesterday", "format=xml":
+        refused(*ask("GET", "/events?" + wrong), 400)
+
+
+def wrong_requests():
+    refused(*ask("GET", "/nothing"), 404)
+    refused(*ask("DELETE", "/about"), 405)
+    c = http.client.HTTPSConnection("127.0.0.1", STATE["manager"].port, timeout=30,
+                                    context=trusting())
+    for body in "", "[]", "{", '{"name":"a","name":"b"}', '{"name":5}', "[" * 60000:
+        c.request("POST", "/api/v1/clusters", body,
+                  {"Authorization": "Bearer " + STATE["admin"]})
+        answer = c.getresponse()
+        answer.read()
+        equal(answer.status, 400, body[:20])
+    c.close()
+
+
+def what_is_kept_is_there_again():
+    ask("POST", "/clusters", {"name": "kept"})
+    STATE["manager"].stop()
+    STATE["manager"] = Manager()
+    refused(*ask("GET", "/clusters"), 401)
+    log_in(ADMIN, PASSWORD, "admin")
+    equal([c["name"] for c in ask("GET", "/clusters")[1]["clusters"]], ["kept"], "clusters")
+    equal(ask("GET", "/events/verify")[1]["intact"], True, "chain")
+
+
+def all_of_the_description_was_answered():
+    wanted = {(method, pattern) for pattern, item in API["paths"].items()
+              for method in item if method != "parameters"}
+    found = {(method, pattern) for method, pattern, status in SEEN if status < 300}
+    # A host has to join before it can be looked at: the tests of joining do.
+    equal(wanted - found, {("get", "/hosts/{host}")}, "routes that no test asked")
+    STATE["manager"].stop()
+
+
+try:
+    run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
+         everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
+         clusters_and_vms, client_certificates, events_verify, wrong_requests,
+         what_is_kept_is_there_again, all_of_the_description_was_answered])
+finally:
+    if "manager" in STATE and STATE["manager"].process.poll() is None:
+        STATE["manager"].process.kill()
