@@ -28,7 +28,7 @@ AGENT_PKGS	:= libssl libcrypto jansson libsystemd libnl-3.0 libnl-genl-3.0 libcr
 		   libwebsockets sqlite3
 AGENT_PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(AGENT_PKGS))
 AGENT_PKG_LIBS	 = $(shell $(PKG_CONFIG) --libs $(AGENT_PKGS))
-AGENT_TEST_LIBS	 = $(shell $(PKG_CONFIG) --libs cmocka)
+AGENT_TEST_LIBS	 = $(shell $(PKG_CONFIG) --libs cmocka libcurl)
 
 AGENT_WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 		   -Wformat=2 -Wundef $(if $(CI),-Werror)
