@@ -110,6 +110,38 @@ static void harden(sqlite3 *db)
 		sqlite3_limit(db, limits[i].id, limits[i].value);
 }
 
+/* SQLite answers a PRAGMA that it does not follow with what it does instead. */
+static int check_modes(struct store *s, struct error *e)
+{
+	static const struct { const char *sql, *answer; } modes[] = {
+		{ "PRAGMA journal_mode", "wal" },
+		{ "PRAGMA locking_mode", "exclusive" },
+		{ "PRAGMA synchronous", "2" },
+		{ "PRAGMA secure_delete", "1" },
+		{ "PRAGMA foreign_keys", "1" },
+		{ "PRAGMA trusted_schema", "0" },
+	};
+	size_t i;
+	int r;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		_cleanup_statement_ sqlite3_stmt *stmt = NULL;
+		const char *answer;
+
+		r = sql_prepare(s, modes[i].sql, &stmt, e);
+		if (r == 0)
+			r = sql_step(s, stmt, e);
+		if (r < 0)
+			return r;
+		answer = r > 0 ? sql_column(stmt, 0, NULL) : NULL;
+		if (!answer || strcmp(answer, modes[i].answer) != 0)
+			return error_fail(e, EOPNOTSUPP,
+					  "Cannot use %s/" STORE_FILE ": %s is \"%s\" and not \"%s\": put the folder on a local file system",
+					  s->dir, modes[i].sql, answer ? answer : "", modes[i].answer);
+	}
+	return 0;
+}
+
 /* Exclusive before the first access: then the WAL's index is in memory, not in a
  * file that a full disk could not grow. */
 static int configure(struct store *s, struct error *e)
@@ -132,7 +164,7 @@ static int configure(struct store *s, struct error *e)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return check_modes(s, e);
 }
 
 static int check_owner(struct store *s, int64_t *ret_version, struct error *e)
