@@ -86,7 +86,7 @@ static int parse_failure(const json_t *frame, struct channel_failure *ret, struc
 		r = json_get_string(error, WHAT_ERROR, "text", ERROR_TEXT_SIZE - 1, &text, e);
 	if (r == 0)
 		r = parse_reasons(error, ret, e);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (status == EXIT_DONE)
 		return bad_error(e, "status", "says that it was done");
