@@ -203,7 +203,7 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct store *store = call->manager->store;
 	_cleanup_json_ json_t *document = NULL, *place = NULL;
-	const char *id, *name, *kind = NULL, *place_id = NULL;
+	const char *id = NULL, *name = NULL, *kind = NULL, *place_id = NULL;
 	char object[PERMISSION_OBJECT_SIZE], created[TIME_TEXT_SIZE];
 	uint8_t uuid[UUID_SIZE];
 	int r = api_string(call, "id", UUID_TEXT_SIZE - 1, &id, e);

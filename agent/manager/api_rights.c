@@ -57,8 +57,8 @@ static int read_privileges(struct api_call *call, json_t **ret, struct error *e)
 
 int api_roles_create(struct api_call *call, json_t **ret, struct error *e)
 {
-	const char *name;
-	json_t *privileges;
+	const char *name = NULL;
+	json_t *privileges = NULL;
 	int r = api_string(call, "name", ROLE_NAME_MAX, &name, e);
 
 	if (r == 0)
@@ -72,7 +72,7 @@ int api_roles_create(struct api_call *call, json_t **ret, struct error *e)
 
 int api_roles_replace(struct api_call *call, json_t **ret, struct error *e)
 {
-	json_t *privileges;
+	json_t *privileges = NULL;
 	int r = read_privileges(call, &privileges, e);
 
 	if (r < 0)
@@ -99,7 +99,7 @@ int api_permissions_list(struct api_call *call, json_t **ret, struct error *e)
 
 int api_permissions_set(struct api_call *call, json_t **ret, struct error *e)
 {
-	const char *user, *role, *object;
+	const char *user = NULL, *role = NULL, *object = NULL;
 	char id[UUID_TEXT_SIZE];
 	bool propagate = true;
 	int r = api_string(call, "user", USER_NAME_MAX, &user, e);
@@ -126,7 +126,7 @@ int api_permissions_set(struct api_call *call, json_t **ret, struct error *e)
 int api_permissions_delete(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *permission = NULL;
-	const char *object;
+	const char *object = NULL;
 	int r = permission_get(call->manager->store, call->params[0], &permission, e);
 
 	(void)ret;

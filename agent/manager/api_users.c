@@ -28,7 +28,7 @@ int api_users_get(struct api_call *call, json_t **ret, struct error *e)
 int api_users_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct secret password _cleanup_secret_ = SECRET_NULL;
-	const char *name, *certificate;
+	const char *name = NULL, *certificate = NULL;
 	int r = api_string(call, "name", USER_NAME_MAX, &name, e);
 
 	if (r == 0)
@@ -47,7 +47,7 @@ int api_users_create(struct api_call *call, json_t **ret, struct error *e)
 
 static int change_certificate(struct api_call *call, struct error *e)
 {
-	const char *certificate;
+	const char *certificate = NULL;
 	int r;
 
 	if (!json_has(call->body, "certificate"))

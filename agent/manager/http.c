@@ -38,7 +38,7 @@ int http_bearer(const char *value, char ret[HTTP_TOKEN_SIZE])
 	static const char scheme[] = "Bearer ";
 	size_t i, length;
 
-	if (strncasecmp(value, scheme, strlen(scheme)))
+	if (strncasecmp(value, scheme, strlen(scheme)) != 0)
 		return -EINVAL;
 	value += strlen(scheme);
 	length = strlen(value);

@@ -84,7 +84,7 @@ int serve(const struct options *options, struct error *e)
 		.dir = options->dir, .credentials = getenv("CREDENTIALS_DIRECTORY"),
 		.tcti = options->tcti,
 	};
-	struct manager manager;
+	struct manager manager = { .store = NULL };
 	struct web_settings settings = {
 		.listen = options->listen, .port = options->port, .threads = options->threads,
 		.tls = use_certificate, .serve = api_serve, .user = &manager,

@@ -35,15 +35,15 @@ struct web_connection {
 };
 
 static const struct {
-	enum lws_token_indexes token;
 	const char *method;
+	enum lws_token_indexes token;
 	bool body;
 } methods[] = {
-	{ WSI_TOKEN_GET_URI, "GET", false },
-	{ WSI_TOKEN_POST_URI, "POST", true },
-	{ WSI_TOKEN_PUT_URI, "PUT", true },
-	{ WSI_TOKEN_PATCH_URI, "PATCH", true },
-	{ WSI_TOKEN_DELETE_URI, "DELETE", false },
+	{ "GET", WSI_TOKEN_GET_URI, false },
+	{ "POST", WSI_TOKEN_POST_URI, true },
+	{ "PUT", WSI_TOKEN_PUT_URI, true },
+	{ "PATCH", WSI_TOKEN_PATCH_URI, true },
+	{ "DELETE", WSI_TOKEN_DELETE_URI, false },
 };
 
 /* The call outlives its connection while a thread works on it. */
