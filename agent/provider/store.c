@@ -327,7 +327,7 @@ static int load_one(struct provider_registry *registry, const char *path, const 
 		return error_fail(e, E2BIG, "%s holds more than %d providers", registry->dir,
 				  PROVIDERS_MAX);
 	r = provider_load(path, &provider, NULL, e);
-	if (r != 0)
+	if (r != 0 || !provider)
 		return r;
 	uuid_format(provider->id, id);
 	if (strncmp(file, id, UUID_TEXT_SIZE - 1) != 0 || strlen(file) != UUID_TEXT_SIZE - 1 +
