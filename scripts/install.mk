@@ -34,6 +34,7 @@ install-agent: agent
 	$(INSTALL) -D -m 644 agent/cli/vmcryptctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vmcryptctl
 	$(INSTALL) -D -m 644 agent/cli/schema.json $(DESTDIR)$(PREFIX)/share/vmcrypt/schema.json
+	$(INSTALL) -D -m 644 agent/manager/openapi.yaml $(DESTDIR)$(PREFIX)/share/vmcrypt/openapi.yaml
 	$(INSTALL) -D -m 644 scripts/vmcrypt.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/vmcrypt.conf
 	$(INSTALL) -D -m 644 scripts/vmcrypt.modules $(DESTDIR)$(PREFIX)/lib/modules-load.d/vmcrypt.conf
 	$(INSTALL) -d -m 755 $(DESTDIR)$(SYSCONFDIR)/vmcrypt
