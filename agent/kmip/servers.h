@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The key servers of one provider: one vendor's, which replicate their keys.
+ *
+ * Who asks gets the first connection that can be had: one that is kept, else the
+ * healthy servers are tried before those that failed last, the next one beside
+ * those before it when they take long. Calls may come from any thread.
+ */
+#ifndef VMCRYPT_KMIP_SERVERS_H
+#define VMCRYPT_KMIP_SERVERS_H
+
+#include "kmip/keystate.h"
+#include "kmip/server.h"
+
+/** KMIP_SERVERS_MAX - servers in one set */
+#define KMIP_SERVERS_MAX 16
+
+/**
+ * struct kmip_label - a custom attribute of a key, as vCenter sets them
+ * @name: "x-Product"
+ */
+struct kmip_label {
+	const char *name;
+	const char *value;
+};
+
+/**
+ * struct kmip_server_status - what a probe of one server has found
+ * @code: 0 or -errno
+ * @text: of the failure
+ * @why: the failure as a reason
+ * @took: ms
+ * @certificate_end: of the server's certificate, seconds since 1970; 0: not known
+ */
+struct kmip_server_status {
+	char name[KMIP_SERVER_NAME_SIZE];
+	char vendor[KMIP_TEXT_SIZE];
+	struct kmip_version version;
+	int code;
+	enum keystate why;
+	char text[ERROR_TEXT_SIZE];
+	int64_t took;
+	int64_t certificate_end;
+};
+
+struct kmip_servers;
+
+/**
+ * kmip_servers_new() - an empty set
+ * @timeout: for finding a server, and again for each message to it, ms
+ */
+int kmip_servers_new(unsigned int timeout, struct kmip_servers **ret, struct error *e);
+
+/**
+ * kmip_servers_free() - wait for connections that are being made, and free
+ *
+ * No other thread may be in a call. NULL is left alone.
+ */
+void kmip_servers_free(struct kmip_servers *set);
+
+/**
+ * kmip_servers_put() - take in a server as it was kept, without asking it
+ *
+ * Return: 0; -EEXIST (name), -ENOSPC, -EINVAL with EXIT_USAGE.
+ */
+int kmip_servers_put(struct kmip_servers *set, const struct kmip_server_settings *settings,
+		     struct error *e);
+
+/**
+ * kmip_servers_add() - take in a new server, if it fits to the others
+ * @key: that the others hold, which is read through the new one; NULL: none yet
+ * @ret_vendor: to be kept with its settings
+ *
+ * Return: 0; -EXDEV with EXIT_USAGE (another vendor's); -ENOKEY (does not hold the
+ * key); as kmip_servers_put() and kmip_tls_connect().
+ */
+int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings *settings,
+		     const char *key, char ret_vendor[KMIP_TEXT_SIZE], struct error *e);
+
+/**
+ * kmip_servers_remove() - forget a server; calls that use it go on
+ *
+ * Return: 0; -ENOENT.
+ */
+int kmip_servers_remove(struct kmip_servers *set, const char *name, struct error *e);
+
+/**
+ * kmip_servers_call() - have something done by one of the servers
+ * @work: returns 0 or -errno. It is called again with another server when one breaks
+ *	down, cannot do it now (-EAGAIN), or does not know the key (-ENOKEY)
+ *
+ * Return: 0; -ENOENT with EXIT_NO_KEY (no server in the set); what @work or
+ * connecting returned last, where -ENOKEY goes before others.
+ */
+int kmip_servers_call(struct kmip_servers *set,
+		      int (*work)(struct kmip_client *client, void *userdata, struct error *e),
+		      void *userdata, struct error *e);
+
+/**
+ * kmip_servers_create() - make a KEK and make it active
+ *
+ * When a server breaks down in between, a key that nobody uses may stay on it.
+ */
+int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], struct error *e);
+
+/**
+ * kmip_servers_fetch() - get a KEK that is active; one that was never active becomes so
+ * @ret: the caller owns it
+ *
+ * Return: 0; -ENOKEY, -EKEYREJECTED (not active), -EACCES and others:
+ * keystate_of_error() tells which reason.
+ */
+int kmip_servers_fetch(struct kmip_servers *set, const char *id, struct secret *ret,
+		       struct error *e);
+
+/**
+ * kmip_servers_state() - enum kmip_state of a key
+ */
+int kmip_servers_state(struct kmip_servers *set, const char *id, uint32_t *ret, struct error *e);
+
+/**
+ * kmip_servers_tag() - write custom attributes to a key
+ * @n: 1..KMIP_BATCH_MAX
+ *
+ * Not all servers take them: a failure is worth a line in a log and no more.
+ */
+int kmip_servers_tag(struct kmip_servers *set, const char *id, const struct kmip_label *labels,
+		     size_t n, struct error *e);
+
+/**
+ * kmip_servers_probe() - ask all servers at once, each over a new connection
+ * @key: that each of them has to give; NULL: none
+ * @ret: KMIP_SERVERS_MAX entries
+ * @ret_n: how many
+ */
+int kmip_servers_probe(struct kmip_servers *set, const char *key, struct kmip_server_status *ret,
+		       size_t *ret_n, struct error *e);
+
+#endif

@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A set of key servers over mutual TLS 1.2: two PyKMIP servers that share one
+database, as servers that replicate do, one that stands alone, and ports where
+nothing good listens.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import tap
+from tap import equal
+from test_kmip_server import SETTINGS, SUITE, certificates, free_port, openssl
+
+CLIENT = os.path.join(tap.BUILD, "unit", "test_kmip_servers")
+VENDOR = "vendor PyKMIP 0.10.0 Software Server"
+
+
+class Server:
+    """A PyKMIP server; those with the same database hold the same keys. It listens when this returns,
+    for two that make one database at once would fail."""
+
+    def __init__(self, folder, database):
+        self.port = free_port()
+        name = f"{folder}/{self.port}"
+        text = SETTINGS.format(dir=folder, port=self.port, suite=SUITE).replace("pykmip.db", database)
+        with open(f"{name}.conf", "w", encoding="utf-8") as file:
+            file.write(text)
+        with open(f"{name}.output", "w", encoding="utf-8") as output:
+            self.process = subprocess.Popen([sys.executable, "/usr/bin/pykmip-server", "-f", f"{name}.conf",
+                                             "-l", f"{name}.log"], stdout=output, stderr=output)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
+                return
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.stop()
+                    raise
+                time.sleep(0.1)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Client:
+    """Orders to a set of servers"""
+
+    def __init__(self, folder):
+        with open(f"{folder}/errors", "a", encoding="utf-8") as errors:
+            self.process = subprocess.Popen([CLIENT, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=errors, text=True)
+
+    def do(self, *words):
+        """What was found, and code and reason"""
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
+        self.process.stdin.flush()
+        found = []
+        for line in self.process.stdout:
+            if line.startswith("= "):
+                return found, line[2:].strip()
+            found.append(line.strip())
+        raise AssertionError(f"the client has ended: {self.process.wait(60)}")
+
+    def stop(self):
+        self.process.stdin.close()
+        equal(self.process.wait(60), 0, "the client's exit status")
+
+
+class Site:
+    """Folder and servers of all tests: a and b share a database, c has its own"""
+
+    def __init__(self):
+        # In memory, since PyKMIP syncs each table of its database
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        name = self.folder.name
+        certificates(name)
+        openssl("pkey", "-in", f"{name}/client.key", "-outform", "DER", "-out", f"{name}/client.der")
+        self.servers = []
+
+    def start(self):
+        for database in ("a.db", "c.db", "a.db"):
+            self.servers.append(Server(self.folder.name, database))
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+        self.folder.cleanup()
+
+
+SITE = Site()
+
+
+@contextlib.contextmanager
+def site():
+    """A client that knows no server yet, and the servers"""
+    client = Client(SITE.folder.name)
+    try:
+        a, c, b = SITE.servers
+        yield client, (a, b, c)
+        client.stop()
+    finally:
+        client.process.kill()
+        client.process.wait()
+
+
+def made(client, order="create"):
+    found, end = client.do(order)
+    equal(end, "0", order)
+    return found[0].split()[1]
+
+
+def a_key_s_life_and_its_reasons():
+    with site() as (client, (server, _, _)):
+        equal(client.do("add", "a", server.port), ([VENDOR], "0"), "add")
+        key = made(client)
+        equal(client.do("state", key), (["state 2"], "0"), "made active")
+        first, end = client.do("fetch", key)
+        equal((first[0].split()[1], end), ("32", "0"), "fetch")
+        equal(client.do("fetch", key), (first, "0"), "the same key again")
+        bare = made(client, "bare")
+        equal(client.do("state", bare), (["state 1"], "0"), "not active yet")
+        equal(client.do("fetch", bare)[1], "0", "fetch makes it active")
+        equal(client.do("state", bare), (["state 2"], "0"), "active by now")
+        equal(client.do("tag", key), ([], "-71 KeyStateClusterUnreachable"), "PyKMIP knows no Add Attribute")
+        equal(client.do("state", key), (["state 2"], "0"), "which breaks nothing")
+        equal(client.do("revoke", key), ([], "0"), "revoke")
+        equal(client.do("fetch", key), ([], "-129 KeyStateNotActiveOrEnabled"), "deactivated")
+        equal(client.do("destroy", key), ([], "0"), "destroy")
+        equal(client.do("fetch", key), ([], "-126 KeyStateMissingInKMS"), "destroyed")
+        equal(client.do("fetch", "4711"), ([], "-126 KeyStateMissingInKMS"), "never there")
+
+
+def one_of_two_down():
+    with site() as (client, (a, b, _)):
+        equal(client.do("add", "a", a.port), ([VENDOR], "0"), "add")
+        key = made(client)
+        equal(client.do("add", "b", b.port, key), ([VENDOR], "0"), "add one that replicates")
+        first = client.do("fetch", key)
+        equal(client.do("probe", key), (["a 1.4 0", "b 1.4 0"], "0"), "both good")
+        a.stop()
+        equal(client.do("fetch", key), first, "from the other one")
+        equal(client.do("create")[1], "0", "made by the other one")
+        equal(client.do("probe", key), (["a 0.0 -111 KeyStateClusterUnreachable", "b 1.4 0"], "0"), "one down")
+        equal(client.do("remove", "b"), ([], "0"), "remove")
+        equal(client.do("fetch", key)[1].split()[1], "KeyStateClusterUnreachable", "none left")
+
+
+def who_does_not_fit():
+    with site() as (client, (a, _, b)):
+        equal(client.do("put", "a", a.port, "-", "Acme"), ([], "0"), "put")
+        equal(client.do("add", "b", b.port)[1].split()[0], "-18", "another vendor's")
+        equal(client.do("remove", "a"), ([], "0"), "remove")
+        equal(client.do("put", "a", a.port), ([], "0"), "put, vendor not known")
+        key = made(client)
+        equal(client.do("add", "b", b.port, key), ([], "-126 KeyStateMissingInKMS"), "does not replicate")
+        equal(client.do("add", "a", a.port, key)[1].split()[0], "-17", "there already")
+        equal(client.do("probe"), (["a 1.4 0"], "0"), "neither was taken in")
+
+
+def answer_garbage(listener):
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(b"220 mail.example ESMTP\r\n")
+            connection.recv(4096)
+
+
+def beside_servers_that_misbehave():
+    with site() as (client, (good, _, _)), socket.create_server(("127.0.0.1", 0)) as stalled, \
+            socket.create_server(("127.0.0.1", 0)) as garbage:
+        thread = threading.Thread(target=answer_garbage, args=(garbage,))
+        thread.start()
+        client.do("put", "stalled", stalled.getsockname()[1])
+        client.do("put", "garbage", garbage.getsockname()[1])
+        client.do("put", "down", free_port())
+        equal(client.do("create")[1].split()[1], "KeyStateClusterUnreachable", "none good")
+        client.do("put", "good", good.port)
+        key = made(client)
+        equal(client.do("fetch", key)[1], "0", "fetch")
+        found, end = client.do("probe", key)
+        equal((found, end), (["stalled 0.0 -110 KeyStateClusterUnreachable", "garbage 0.0 -71 KeyStateClusterUnreachable",
+                              "down 0.0 -111 KeyStateClusterUnreachable", "good 1.4 0"], "0"), "probe")
+        garbage.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+
+
+if __name__ == "__main__":
+    try:
+        SITE.start()
+        # The last one kills a server
+        tap.run([a_key_s_life_and_its_reasons, who_does_not_fit, beside_servers_that_misbehave, one_of_two_down])
+    finally:
+        SITE.stop()
