@@ -8,6 +8,7 @@
 # make test       all of these
 # make bench      instructions per I/O beside dm-crypt, fails where a target is missed
 # make bench-real the same in real time: throughput and latency, takes long
+# make fuzz-kernel  broken netlink messages and table lines, in virtual machines: takes long
 # make coverage   which lines of agent/ the unit tests run, as a table and HTML
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
@@ -22,7 +23,7 @@ AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
 .PHONY: all agent unit modules module setup check kernel-tests system-test test demo \
-	bench bench-real coverage install clean print-cflags
+	bench bench-real fuzz-kernel coverage install clean print-cflags
 
 all: agent module
 
@@ -61,6 +62,9 @@ bench:
 
 bench-real:
 	@scripts/bench-real
+
+fuzz-kernel:
+	@scripts/fuzz-kernel
 
 coverage:
 	@scripts/coverage
