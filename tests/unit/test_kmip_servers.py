@@ -34,7 +34,8 @@ class Server:
             file.write(text)
         with open(f"{name}.output", "w", encoding="utf-8") as output:
             self.process = subprocess.Popen([sys.executable, "/usr/bin/pykmip-server", "-f", f"{name}.conf",
-                                             "-l", f"{name}.log"], stdout=output, stderr=output)
+                                             "-l", f"{name}.log"], stdout=output, stderr=output,
+                                            start_new_session=True)
         end = time.monotonic() + 60
         while True:
             try:
@@ -47,7 +48,9 @@ class Server:
                 time.sleep(0.1)
 
     def stop(self):
-        self.process.kill()
+        # With the process that it has forked, which would outlive it; once only
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, 9)
         self.process.wait()
 
 
