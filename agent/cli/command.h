@@ -88,11 +88,11 @@ enum cli_secret {
  *	answer is one object
  * @columns: with @route: what a human sees of each object
  * @n_columns: how many; with none, what was done is said in a word
- * @open: with @route: needs no session
- * @keeps_token: with @route: the answer's ``token`` goes into the file for it
  * @summary: one line, no full stop
  * @details: text for --help, lines up to 76 columns; %NULL for none
  * @secret: see &enum cli_secret
+ * @open: with @route: needs no session
+ * @keeps_token: with @route: the answer's ``token`` goes into the file for it
  * @verdict: member of the result that, when false, makes the exit status 1;
  *	%NULL where every result is a success
  * @positionals: ends at the first one without a name
@@ -109,11 +109,11 @@ struct cli_command {
 	const char *member;
 	const struct field *columns;
 	size_t n_columns;
-	bool open;
-	bool keeps_token;
 	const char *summary;
 	const char *details;
 	enum cli_secret secret;
+	bool open;
+	bool keeps_token;
 	const char *verdict;
 	struct cli_param positionals[CLI_POSITIONALS_MAX + 1];
 	struct cli_param options[CLI_OPTIONS_MAX + 1];

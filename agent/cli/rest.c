@@ -272,8 +272,9 @@ int rest_call(const struct rest_target *target, const char *method, const char *
 
 	if (body)
 		r = json_format_secret(body, &text, e);
-	if (r == 0)
-		r = curl_library_load(&rq.lib, e);
+	if (r < 0)
+		return r;
+	r = curl_library_load(&rq.lib, e);
 	if (r < 0)
 		return r;
 	if (rq.lib.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
