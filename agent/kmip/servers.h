@@ -80,7 +80,7 @@ int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings
 /**
  * kmip_servers_remove() - forget a server; calls that use it go on
  *
- * Return: 0; -ENOENT.
+ * Return: 0; -EINVAL with EXIT_USAGE (there is none of that name).
  */
 int kmip_servers_remove(struct kmip_servers *set, const char *name, struct error *e);
 
