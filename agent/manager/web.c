@@ -184,7 +184,7 @@ static int on_request(struct web *web, struct lws *wsi, struct web_connection *c
 	return body ? expect_body(web, call) : hand_over(web, call);
 }
 
-static int on_body(struct web_call *call, const void *data, size_t size)
+static int take_body(struct web_call *call, const void *data, size_t size)
 {
 	/* Refused, and answered: what still comes is dropped with the connection. An
 	 * empty body of POST is announced, too, when the call is already under way. */
@@ -195,6 +195,16 @@ static int on_body(struct web_call *call, const void *data, size_t size)
 	memcpy(call->rq.body + call->received, data, size);
 	call->received += size;
 	return 0;
+}
+
+static int on_body(struct web_call *call, void *data, size_t size)
+{
+	int r = take_body(call, data, size);
+
+	/* The library's buffer lives as long as it does, and a password may be in it. */
+	if (size)
+		erase(data, size);
+	return r;
 }
 
 static int on_body_end(struct web *web, struct web_call *call)

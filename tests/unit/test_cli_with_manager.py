@@ -101,6 +101,26 @@ def a_wrong_password_is_refused():
     assert not os.path.exists(path("token-eve"))
 
 
+def no_password_stays_in_the_manager_s_memory():
+    needles = [b"anna's password", b"no such password"]
+    searched = 0
+    with open(f"/proc/{SERVER.process.pid}/maps", encoding="ascii") as maps, \
+            open(f"/proc/{SERVER.process.pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            start, end = (int(number, 16) for number in line.split()[0].split("-"))
+            if "w" not in line.split()[1]:
+                continue
+            try:
+                memory.seek(start)
+                data = memory.read(end - start)
+            except OSError:  # a guard page
+                continue
+            searched += len(data)
+            for needle in needles:
+                assert needle not in data, line
+    assert searched > 1 << 20, searched
+
+
 def objects_are_found_by_name():
     good("anna", "cluster", "create", "c1")
     result = as_user("anna", "cluster", "create", "c1")
@@ -162,7 +182,8 @@ def an_altered_event_shows():
 
 
 try:
-    run([a_new_manager_has_one_administrator, a_wrong_password_is_refused, objects_are_found_by_name,
+    run([a_new_manager_has_one_administrator, a_wrong_password_is_refused,
+         no_password_stays_in_the_manager_s_memory, objects_are_found_by_name,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
