@@ -87,9 +87,28 @@ static int prove(struct api_call *call, char user[USER_NAME_MAX + 1], struct err
 			 "log in with either");
 }
 
+/*
+ * A password that was changed while it was being looked at has ended the user's
+ * sessions before there was this one.
+ */
+static int open_session(struct api_call *call, const char *user, uint64_t epoch,
+			char token[SESSION_TOKEN_SIZE], struct error *e)
+{
+	struct sessions *sessions = call->manager->sessions;
+	int r = session_new(sessions, user, token, e);
+
+	if (r < 0 || sessions_epoch(sessions) == epoch)
+		return r;
+	session_end(sessions, token, NULL);
+	erase(token, SESSION_TOKEN_SIZE);
+	call->status = 503;
+	return error_fail(e, EAGAIN, "A user was changed while \"%s\" logged in: log in again", user);
+}
+
 int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 {
 	char token[SESSION_TOKEN_SIZE], expires[TIME_TEXT_SIZE], user[USER_NAME_MAX + 1] = "";
+	uint64_t epoch = sessions_epoch(call->manager->sessions);
 	int r = prove(call, user, e);
 
 	if (r == -EACCES || r == -EAGAIN) {
@@ -101,7 +120,7 @@ int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 		return r;
 	}
 	if (r == 0)
-		r = session_new(call->manager->sessions, user, token, e);
+		r = open_session(call, user, epoch, token, e);
 	if (r < 0)
 		return r;
 	r = session_check(call->manager->sessions, token, &call->session, e);

@@ -23,6 +23,7 @@ struct entry {
 struct sessions {
 	pthread_mutex_t lock;
 	int64_t (*clock)(void);
+	uint64_t epoch;
 	struct entry entry[SESSIONS_MAX];
 };
 
@@ -212,6 +213,7 @@ size_t sessions_end_user(struct sessions *sessions, const char *user)
 	size_t n = 0, i;
 
 	pthread_mutex_lock(&sessions->lock);
+	sessions->epoch++;
 	for (i = 0; i < SESSIONS_MAX; i++) {
 		struct entry *entry = &sessions->entry[i];
 
@@ -222,6 +224,16 @@ size_t sessions_end_user(struct sessions *sessions, const char *user)
 	}
 	pthread_mutex_unlock(&sessions->lock);
 	return n;
+}
+
+uint64_t sessions_epoch(struct sessions *sessions)
+{
+	uint64_t epoch;
+
+	pthread_mutex_lock(&sessions->lock);
+	epoch = sessions->epoch;
+	pthread_mutex_unlock(&sessions->lock);
+	return epoch;
 }
 
 size_t sessions_count(struct sessions *sessions)

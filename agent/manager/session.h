@@ -71,6 +71,15 @@ int session_end(struct sessions *sessions, const char *token, struct error *e);
 /** sessions_end_user() - end all sessions of a user. Return: how many. */
 size_t sessions_end_user(struct sessions *sessions, const char *user);
 
+/**
+ * sessions_epoch() - changes with each sessions_end_user()
+ *
+ * Who takes it before a password is looked at, and again after session_new(),
+ * knows whether the password may have been changed in between: then the new
+ * session has to end.
+ */
+uint64_t sessions_epoch(struct sessions *sessions);
+
 /** sessions_count() - that are open now */
 size_t sessions_count(struct sessions *sessions);
 

@@ -125,12 +125,15 @@ static void a_users_sessions_end_together(void **state)
 {
 	struct sessions *sessions = must_new();
 	char token[3][SESSION_TOKEN_SIZE];
+	uint64_t epoch;
 
 	(void) state;
 	begin(sessions, "alice", token[0]);
 	begin(sessions, "alice", token[1]);
 	begin(sessions, "alicia", token[2]);
+	epoch = sessions_epoch(sessions);
 	assert_int_equal(sessions_end_user(sessions, "alice"), 2);
+	assert_true(sessions_epoch(sessions) != epoch);
 	assert_int_equal(check(sessions, token[0]), -EKEYEXPIRED);
 	assert_int_equal(check(sessions, token[1]), -EKEYEXPIRED);
 	assert_int_equal(check(sessions, token[2]), 0);
