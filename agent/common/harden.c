@@ -53,6 +53,44 @@ int harden_process(bool lock_memory, struct error *e)
 	return 0;
 }
 
+static const char *const daemon_allowed[] = {
+	/* files */
+	"access", "faccessat", "faccessat2", "chdir", "fchdir", "chmod", "fchmod", "fchmodat",
+	"chown", "fchown", "fchownat", "lchown", "close", "close_range", "dup", "dup2", "dup3",
+	"fadvise64", "fallocate", "fcntl", "fdatasync", "fgetxattr", "flock", "fstat", "fstatfs",
+	"fsync", "ftruncate", "getcwd", "getdents", "getdents64", "getxattr", "ioctl", "lgetxattr",
+	"link", "linkat", "lseek", "lstat", "mkdir", "mkdirat", "newfstatat",
+	"open", "openat", "pread64", "preadv", "pwrite64", "pwritev", "read", "readahead",
+	"readlink", "readlinkat", "readv", "rename", "renameat", "renameat2", "rmdir", "stat",
+	"statfs", "statx", "symlink", "symlinkat", "sync_file_range", "truncate", "umask",
+	"unlink", "unlinkat", "utimensat", "write", "writev",
+	/* sockets; address families are the unit's business */
+	"accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt",
+	"listen", "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto",
+	"setsockopt", "shutdown", "socket", "socketpair",
+	/* the main loop */
+	"epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd2",
+	"inotify_add_watch", "inotify_init1", "inotify_rm_watch", "pidfd_open", "pidfd_send_signal",
+	"poll", "ppoll", "pselect6", "select", "signalfd4", "timerfd_create", "timerfd_gettime",
+	"timerfd_settime", "memfd_create", "pipe", "pipe2",
+	/* memory and threads */
+	"brk", "clone", "clone3", "futex", "futex_waitv", "get_robust_list", "madvise", "membarrier",
+	"mlock", "mlock2", "mlockall", "mmap", "mprotect", "mremap", "msync", "munlock",
+	"munlockall", "munmap", "rseq", "sched_getaffinity", "sched_yield", "sched_getparam",
+	"sched_getscheduler", "sched_get_priority_max", "sched_get_priority_min",
+	"set_robust_list", "set_tid_address", "arch_prctl", "getpriority", "setpriority",
+	/* signals and the end */
+	"exit", "exit_group", "kill", "tgkill", "restart_syscall", "rt_sigaction",
+	"rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend",
+	"rt_sigtimedwait", "sigaltstack",
+	/* who and when */
+	"capget", "clock_getres", "clock_gettime", "clock_nanosleep", "getegid", "geteuid",
+	"getgid", "getgroups", "getpgrp", "getpid", "getppid", "getrandom", "getresgid",
+	"getresuid", "getrlimit", "getrusage", "getsid", "gettid", "gettimeofday", "getuid",
+	"nanosleep", "prctl", "prlimit64", "sysinfo", "time", "times", "uname",
+	NULL,
+};
+
 static bool is_never_allowed(const char *name)
 {
 	size_t i;
@@ -80,7 +118,8 @@ static int add_rules(scmp_filter_ctx filter, const char *const *allowed)
 	return 0;
 }
 
-int harden_seccomp(const char *const *allowed, struct error *e)
+/* @also: may be NULL */
+static int install_filter(const char *const *allowed, const char *const *also, struct error *e)
 {
 	scmp_filter_ctx filter;
 	int r;
@@ -89,6 +128,8 @@ int harden_seccomp(const char *const *allowed, struct error *e)
 	if (!filter)
 		return error_oom(e);
 	r = add_rules(filter, allowed);
+	if (r == 0 && also)
+		r = add_rules(filter, also);
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (r == 0)
@@ -97,4 +138,14 @@ int harden_seccomp(const char *const *allowed, struct error *e)
 	if (r < 0)
 		return error_fail(e, r, "Cannot restrict system calls: %s", strerror(-r));
 	return 0;
+}
+
+int harden_seccomp(const char *const *allowed, struct error *e)
+{
+	return install_filter(allowed, /* also= */ NULL, e);
+}
+
+int harden_seccomp_daemon(const char *const *also, struct error *e)
+{
+	return install_filter(daemon_allowed, also, e);
 }

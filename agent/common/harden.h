@@ -32,4 +32,11 @@ int harden_process(bool lock_memory, struct error *e);
  */
 int harden_seccomp(const char *const *allowed, struct error *e);
 
+/**
+ * harden_seccomp_daemon() - harden_seccomp() with what each of our daemons needs:
+ * files, sockets, a main loop, memory, threads, signals
+ * @also: names that this one needs besides, ends in NULL; NULL: none
+ */
+int harden_seccomp_daemon(const char *const *also, struct error *e);
+
 #endif

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/harden.h"
 #include "common/log.h"
 #include "manager/api.h"
 #include "manager/authority.h"
 #include "manager/manager.h"
-#include "manager/seccomp.h"
 #include "manager/web.h"
 
 static int use_certificate(SSL_CTX *ssl, void *user)
@@ -93,7 +93,7 @@ int serve(const struct options *options, struct error *e)
 	int r;
 
 	block_signals();
-	r = manager_seccomp(e);
+	r = harden_seccomp_daemon(/* also= */ NULL, e);
 	if (r == 0)
 		r = manager_open(&vault, &manager, e);
 	if (r < 0)
