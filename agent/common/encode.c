@@ -162,6 +162,16 @@ int uuid_random(uint8_t ret[UUID_SIZE])
 	return 0;
 }
 
+int uuid_random_text(char ret[UUID_TEXT_SIZE])
+{
+	uint8_t uuid[UUID_SIZE];
+	int r = uuid_random(uuid);
+
+	if (r == 0)
+		uuid_format(uuid, ret);
+	return r;
+}
+
 void time_format(int64_t seconds, char ret[TIME_TEXT_SIZE])
 {
 	struct tm tm;
@@ -247,4 +257,20 @@ int64_t time_now(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return ts.tv_sec;
+}
+
+int64_t time_since_boot(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ts.tv_sec;
+}
+
+int64_t time_monotonic_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }

@@ -72,6 +72,9 @@ int uuid_parse_text(const char *text, uint8_t ret[UUID_SIZE]);
  */
 int uuid_random(uint8_t ret[UUID_SIZE]);
 
+/** uuid_random_text() - the same as text. Return: as uuid_random() */
+int uuid_random_text(char ret[UUID_TEXT_SIZE]);
+
 /**
  * time_format() - RFC 3339 in UTC, whole seconds
  * @seconds: since 1970; outside the years 1970..9999 it is cut to them
@@ -90,5 +93,11 @@ int time_parse(const char *text, int64_t *ret);
  * time_now() - CLOCK_REALTIME, whole seconds
  */
 int64_t time_now(void);
+
+/** time_since_boot() - CLOCK_BOOTTIME, whole seconds: goes on in a sleep, is never set */
+int64_t time_since_boot(void);
+
+/** time_monotonic_ms() - CLOCK_MONOTONIC, ms: what deadlines are counted in */
+int64_t time_monotonic_ms(void);
 
 #endif

@@ -262,6 +262,13 @@ json_t *json_string_printable(const char *text)
 	return json_string(copy);
 }
 
+const char *json_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
 int json_set_uuid(json_t *object, const char *key, const uint8_t uuid[16])
 {
 	char text[UUID_TEXT_SIZE];

@@ -105,6 +105,9 @@ int json_format_secret(const json_t *value, struct secret *ret, struct error *e)
  */
 json_t *json_string_printable(const char *text);
 
+/** json_text() - a member that is a string; "" when it is none. Borrowed */
+const char *json_text(const json_t *object, const char *key);
+
 /**
  * json_set_uuid() - set a member to the text of a UUID. Return: 0 or -ENOMEM.
  */

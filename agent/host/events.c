@@ -34,31 +34,19 @@ struct events {
 static json_t *text_json(const char *text, size_t max)
 {
 	_cleanup_free_ char *copy = NULL;
-	json_t *json;
-	size_t i;
 
 	if (!text)
 		return json_null();
 	copy = strndup(text, max);
-	if (!copy)
-		return NULL;
-	json = json_string(copy);
-	if (json)
-		return json;
-	for (i = 0; copy[i]; i++)
-		if ((unsigned char)copy[i] >= 0x80)
-			copy[i] = '?';
-	return json_string(copy);
+	return copy ? json_string_printable(copy) : NULL;
 }
 
 static json_t *line_new(const struct events *events, const struct event *event)
 {
 	char now[TIME_TEXT_SIZE], id[UUID_TEXT_SIZE];
-	uint8_t uuid[UUID_SIZE];
 
-	if (uuid_random(uuid) < 0)
+	if (uuid_random_text(id) < 0)
 		return NULL;
-	uuid_format(uuid, id);
 	time_format(time_now(), now);
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:n, s:s, s:o}",
 			 "time", now, "id", id,
@@ -70,30 +58,23 @@ static json_t *line_new(const struct events *events, const struct event *event)
 			 "vm", text_json(event->vm, 255));
 }
 
-static const char *field(const json_t *line, const char *name)
-{
-	const char *text = json_string_value(json_object_get(line, name));
-
-	return text ? text : "";
-}
-
 /* The journal's copy may fail: the store is the record. */
 static void journal_line(const json_t *line)
 {
-	bool outcome = !strcmp(field(line, "phase"), "outcome");
-	const char *result = field(line, "result");
+	bool outcome = !strcmp(json_text(line, "phase"), "outcome");
+	const char *result = json_text(line, "result");
 	bool bad = outcome && strcmp(result, "ok") != 0;
 
-	sd_journal_send("MESSAGE=%s %s by %s: %s", field(line, "operation"), field(line, "object"),
-			field(line, "user"), outcome ? result : "begins",
+	sd_journal_send("MESSAGE=%s %s by %s: %s", json_text(line, "operation"), json_text(line, "object"),
+			json_text(line, "user"), outcome ? result : "begins",
 			"PRIORITY=%d", bad ? LOG_WARNING : LOG_INFO,
 			"MESSAGE_ID=%s", outcome ? MESSAGE_ID_OUTCOME : MESSAGE_ID_INTENT,
-			"VMCRYPT_EVENT=%s", field(line, "id"),
-			"VMCRYPT_OPERATION=%s", field(line, "operation"),
-			"VMCRYPT_OBJECT=%s", field(line, "object"),
-			"VMCRYPT_USER=%s", field(line, "user"),
-			"VMCRYPT_KEY=%s", field(line, "key"),
-			"VMCRYPT_VM=%s", field(line, "vm"),
+			"VMCRYPT_EVENT=%s", json_text(line, "id"),
+			"VMCRYPT_OPERATION=%s", json_text(line, "operation"),
+			"VMCRYPT_OBJECT=%s", json_text(line, "object"),
+			"VMCRYPT_USER=%s", json_text(line, "user"),
+			"VMCRYPT_KEY=%s", json_text(line, "key"),
+			"VMCRYPT_VM=%s", json_text(line, "vm"),
 			NULL);
 }
 
@@ -193,8 +174,8 @@ static void append_outcome(struct events *events, json_t *line, const char *resu
 	json_object_set_new(line, "phase", json_string("outcome"));
 	json_object_set_new(line, "result", text_json(result, ERROR_TEXT_SIZE));
 	if (reserve(events, 1, &e) < 0 || append(events, line, &e) < 0)
-		log_error("%s (%s of %s: %s)", e.text, field(line, "operation"),
-			  field(line, "object"), result);
+		log_error("%s (%s of %s: %s)", e.text, json_text(line, "operation"),
+			  json_text(line, "object"), result);
 }
 
 void events_end(struct events *events, struct event_record *record, const struct error *failure)
@@ -222,8 +203,8 @@ static bool line_valid(const char *text, size_t size, void *userdata)
 
 	if (json_parse(text, size, EVENT_LINE_MAX, "event", &line, NULL) < 0)
 		return false;
-	id = field(line, "id");
-	phase = field(line, "phase");
+	id = json_text(line, "id");
+	phase = json_text(line, "phase");
 	if (!*id || !*phase)
 		return false;
 	if (!strcmp(phase, "intent"))
@@ -241,7 +222,7 @@ static void close_open_intents(struct events *events, json_t *open)
 
 	json_object_foreach(open, id, line) {
 		log_notice("%s of %s was under way when the agent ended: its outcome is unknown",
-			   field(line, "operation"), field(line, "object"));
+			   json_text(line, "operation"), json_text(line, "object"));
 		append_outcome(events, line, RESULT_UNKNOWN);
 		journal_line(line);
 	}

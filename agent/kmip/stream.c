@@ -6,20 +6,13 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
+#include "common/encode.h"
 
 int64_t kmip_deadline(unsigned int ms)
 {
-	return now() + ms;
+	return time_monotonic_ms() + ms;
 }
 
 static int wait_for(int fd, short events, int64_t deadline, struct error *e)
@@ -29,7 +22,7 @@ static int wait_for(int fd, short events, int64_t deadline, struct error *e)
 	int n;
 
 	for (;;) {
-		left = deadline - now();
+		left = deadline - time_monotonic_ms();
 		if (left <= 0)
 			return error_set(e, ETIMEDOUT, EXIT_NO_KEY, 0,
 					 "Waiting for the key server: it did not answer in time; check that it runs and can be reached");

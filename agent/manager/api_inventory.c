@@ -73,16 +73,15 @@ int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
 	char id[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE];
-	uint8_t uuid[UUID_SIZE];
 	const char *name;
 	int r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
 
 	if (r < 0)
 		return r;
-	r = uuid_random(uuid);
+	r = uuid_random_text(id);
 	if (r < 0)
-		return error_fail(e, r, "Cannot make an id: %s", error_name(r));
-	uuid_format(uuid, id);
+		return error_fail(e, r, "Cannot make an id for cluster \"%s\": %s", name,
+				  strerror(-r));
 	time_format(time_now(), created);
 	document = json_pack("{s:s, s:s}", "name", name, "created", created);
 	if (!document)

@@ -13,13 +13,6 @@
 
 #define KIND "permission"
 
-static const char *field(const json_t *document, const char *name)
-{
-	const char *text = json_string_value(json_object_get(document, name));
-
-	return text ? text : "";
-}
-
 bool permission_object_valid(const char *object)
 {
 	static const char *const kinds[] = { "cluster:", "host:", "vm:" };
@@ -82,7 +75,7 @@ static int check_holds(struct store *store, const char *actor, const char *objec
 	if (r < 0)
 		return r;
 	json_array_foreach(own, i, permission) {
-		r = check_holds_here(store, actor, field(permission, "object"), set, what, e);
+		r = check_holds_here(store, actor, json_text(permission, "object"), set, what, e);
 		if (r < 0)
 			return r;
 	}
@@ -102,10 +95,10 @@ int permission_keep_administrator(struct store *store, struct error *e)
 	json_array_foreach(list, i, permission) {
 		_cleanup_json_ json_t *user = NULL;
 
-		if (strcmp(field(permission, "role"), ROLE_ADMINISTRATOR) != 0 ||
+		if (strcmp(json_text(permission, "role"), ROLE_ADMINISTRATOR) != 0 ||
 		    !json_is_true(json_object_get(permission, "propagate")))
 			continue;
-		r = store_find(store, "user", "name", field(permission, "user"), &user, e);
+		r = store_find(store, "user", "name", json_text(permission, "user"), &user, e);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (r == 0 && json_is_false(json_object_get(user, "disabled")))
@@ -154,35 +147,33 @@ static int write_permission(struct store *store, const json_t *document, char re
 			    struct error *e)
 {
 	_cleanup_json_ json_t *old = NULL;
-	uint8_t uuid[UUID_SIZE];
 	const char *old_id;
 	int r;
 
-	r = store_find(store, KIND, "name", field(document, "name"), &old, e);
+	r = store_find(store, KIND, "name", json_text(document, "name"), &old, e);
 	if (r == 0) {
-		old_id = field(old, "id");
+		old_id = json_text(old, "id");
 		snprintf(ret_id, UUID_TEXT_SIZE, "%s", old_id);
 		return store_update(store, KIND, old_id, document, e);
 	}
 	if (r != -ENOENT)
 		return r;
-	r = uuid_random(uuid);
+	r = uuid_random_text(ret_id);
 	if (r < 0)
 		return error_fail(e, r, "Cannot name a permission: %s", strerror(-r));
-	uuid_format(uuid, ret_id);
 	return store_insert(store, KIND, ret_id, document, e);
 }
 
 static int set(struct store *store, const char *actor, const json_t *document,
 	       char ret_id[UUID_TEXT_SIZE], struct error *e)
 {
-	const char *user = field(document, "user"), *object = field(document, "object");
+	const char *user = json_text(document, "user"), *object = json_text(document, "object");
 	privilege_set given;
 	int r;
 
 	r = check_exists(store, user, object, e);
 	if (r == 0)
-		r = role_privileges(store, field(document, "role"), &given, e);
+		r = role_privileges(store, json_text(document, "role"), &given, e);
 	if (r == 0)
 		r = check_change(store, actor, user, object, given, e);
 	if (r == 0)
@@ -245,10 +236,10 @@ static int remove_one(struct store *store, const char *actor, const char *id, st
 	r = get(store, id, &permission, e);
 	if (r < 0)
 		return r;
-	object = field(permission, "object");
-	r = privilege_inherited(store, field(permission, "user"), object, &inherited, e);
+	object = json_text(permission, "object");
+	r = privilege_inherited(store, json_text(permission, "user"), object, &inherited, e);
 	if (r == 0)
-		r = check_change(store, actor, field(permission, "user"), object, inherited, e);
+		r = check_change(store, actor, json_text(permission, "user"), object, inherited, e);
 	if (r == 0)
 		r = store_delete(store, KIND, id, e);
 	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
@@ -309,9 +300,9 @@ static int remove_matching(struct store *store, const char *user, const char *ob
 	if (r < 0)
 		return r;
 	json_array_foreach(list, i, permission) {
-		if (object && strcmp(field(permission, "object"), object) != 0)
+		if (object && strcmp(json_text(permission, "object"), object) != 0)
 			continue;
-		r = store_delete(store, KIND, field(permission, "id"), e);
+		r = store_delete(store, KIND, json_text(permission, "id"), e);
 		if (r < 0)
 			return r;
 	}
@@ -348,11 +339,11 @@ int permission_covers(struct store *store, const char *actor, const char *user,
 	if (r < 0)
 		return r;
 	json_array_foreach(list, i, permission) {
-		r = role_privileges(store, field(permission, "role"), &role, e);
+		r = role_privileges(store, json_text(permission, "role"), &role, e);
 		if (r == -ENOENT)
 			continue;
 		if (r == 0)
-			r = check_holds(store, actor, field(permission, "object"), role,
+			r = check_holds(store, actor, json_text(permission, "object"), role,
 					"act on one with more rights", e);
 		if (r < 0)
 			return r;

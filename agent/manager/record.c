@@ -22,7 +22,6 @@
 static json_t *text_json(const char *text, size_t max)
 {
 	_cleanup_free_ char *copy = NULL;
-	json_t *json;
 	size_t i;
 
 	if (!text)
@@ -33,20 +32,7 @@ static json_t *text_json(const char *text, size_t max)
 	for (i = 0; copy[i]; i++)
 		if ((unsigned char)copy[i] < 0x20 || copy[i] == 0x7f)
 			copy[i] = '?';
-	json = json_string(copy);
-	if (json)
-		return json;
-	for (i = 0; copy[i]; i++)
-		if ((unsigned char)copy[i] >= 0x80)
-			copy[i] = '?';
-	return json_string(copy);
-}
-
-static const char *field(const json_t *row, const char *name)
-{
-	const char *text = json_string_value(json_object_get(row, name));
-
-	return text ? text : "";
+	return json_string_printable(copy);
 }
 
 static int set_data(json_t *row, const json_t *data, struct error *e)
@@ -185,21 +171,17 @@ static int append_work(struct store *s, void *userdata, struct error *e)
 	json_t *row = userdata;
 	int r = append(s, row, e);
 
-	if (r == 0 && strcmp(field(row, "phase"), "intent") == 0)
-		r = open_intent(s, field(row, "id"),
+	if (r == 0 && strcmp(json_text(row, "phase"), "intent") == 0)
+		r = open_intent(s, json_text(row, "id"),
 				(uint64_t)json_integer_value(json_object_get(row, "seq")), e);
 	return r;
 }
 
 static int new_id(char ret[UUID_TEXT_SIZE], struct error *e)
 {
-	uint8_t uuid[UUID_SIZE];
-	int r = uuid_random(uuid);
+	int r = uuid_random_text(ret);
 
-	if (r < 0)
-		return error_fail(e, r, "No random bytes: %s", strerror(-r));
-	uuid_format(uuid, ret);
-	return 0;
+	return r < 0 ? error_fail(e, r, "No random bytes: %s", strerror(-r)) : 0;
 }
 
 static int refuse_transaction(struct store *s, const struct record_event *ev, struct error *e)
@@ -431,23 +413,23 @@ json_t *record_committed(struct store *s)
 /* The journal's copy may fail: the store is the record. */
 static void journal_row(const json_t *row)
 {
-	const char *phase = field(row, "phase"), *result = field(row, "result");
+	const char *phase = json_text(row, "phase"), *result = json_text(row, "result");
 	bool intent = strcmp(phase, "intent") == 0, outcome = strcmp(phase, "outcome") == 0;
 
-	sd_journal_send("MESSAGE=%s %s by %s: %s", field(row, "operation"), field(row, "object"),
-			field(row, "user"), intent ? "begins" : result,
+	sd_journal_send("MESSAGE=%s %s by %s: %s", json_text(row, "operation"), json_text(row, "object"),
+			json_text(row, "user"), intent ? "begins" : result,
 			"PRIORITY=%d", outcome && strcmp(result, "ok") != 0 ? LOG_WARNING : LOG_INFO,
 			"MESSAGE_ID=%s", intent ? MESSAGE_ID_INTENT :
 				outcome ? MESSAGE_ID_OUTCOME : MESSAGE_ID_NOTE,
-			"VMCRYPT_EVENT=%s", field(row, "id"),
-			"VMCRYPT_EVENT_HASH=%s", field(row, "hash"),
-			"VMCRYPT_OPERATION=%s", field(row, "operation"),
-			"VMCRYPT_TYPE=%s", field(row, "type"),
-			"VMCRYPT_OBJECT=%s", field(row, "object"),
-			"VMCRYPT_USER=%s", field(row, "user"),
-			"VMCRYPT_KEY=%s", field(row, "key"),
-			"VMCRYPT_HOST=%s", field(row, "host"),
-			"VMCRYPT_VM=%s", field(row, "vm"),
+			"VMCRYPT_EVENT=%s", json_text(row, "id"),
+			"VMCRYPT_EVENT_HASH=%s", json_text(row, "hash"),
+			"VMCRYPT_OPERATION=%s", json_text(row, "operation"),
+			"VMCRYPT_TYPE=%s", json_text(row, "type"),
+			"VMCRYPT_OBJECT=%s", json_text(row, "object"),
+			"VMCRYPT_USER=%s", json_text(row, "user"),
+			"VMCRYPT_KEY=%s", json_text(row, "key"),
+			"VMCRYPT_HOST=%s", json_text(row, "host"),
+			"VMCRYPT_VM=%s", json_text(row, "vm"),
 			NULL);
 }
 

@@ -230,16 +230,14 @@ static int create(struct store *store, const char *actor, const char *role, priv
 {
 	_cleanup_json_ json_t *document = document_new(role, set);
 	char id[UUID_TEXT_SIZE];
-	uint8_t uuid[UUID_SIZE];
 	int r;
 
 	r = check_actor(store, actor, role, set, e);
 	if (r < 0)
 		return r;
-	r = uuid_random(uuid);
+	r = uuid_random_text(id);
 	if (r < 0)
 		return error_fail(e, r, "Cannot name role \"%s\": %s", role, strerror(-r));
-	uuid_format(uuid, id);
 	if (!document)
 		return error_oom(e);
 	r = store_insert(store, KIND, id, document, e);

@@ -5,7 +5,6 @@
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/encode.h"
@@ -27,14 +26,6 @@ struct sessions {
 	struct entry entry[SESSIONS_MAX];
 };
 
-static int64_t boot_seconds(void)
-{
-	struct timespec now = { 0 };
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return now.tv_sec;
-}
-
 int sessions_new(int64_t (*clock)(void), struct sessions **ret, struct error *e)
 {
 	struct sessions *sessions = calloc(1, sizeof(*sessions));
@@ -42,7 +33,7 @@ int sessions_new(int64_t (*clock)(void), struct sessions **ret, struct error *e)
 	if (!sessions)
 		return error_oom(e);
 	pthread_mutex_init(&sessions->lock, NULL);
-	sessions->clock = clock ? clock : boot_seconds;
+	sessions->clock = clock ? clock : time_since_boot;
 	*ret = sessions;
 	return 0;
 }

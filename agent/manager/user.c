@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/encode.h"
@@ -39,14 +38,6 @@ struct users {
 	struct throttle *addresses;
 };
 
-static int64_t boot_seconds(void)
-{
-	struct timespec now = { 0 };
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return now.tv_sec;
-}
-
 int users_new(struct store *store, struct sessions *sessions, int64_t (*clock)(void),
 	      struct users **ret, struct error *e)
 {
@@ -56,7 +47,7 @@ int users_new(struct store *store, struct sessions *sessions, int64_t (*clock)(v
 		return error_oom(e);
 	users->store = store;
 	users->sessions = sessions;
-	users->clock = clock ? clock : boot_seconds;
+	users->clock = clock ? clock : time_since_boot;
 	pthread_mutex_init(&users->lock, NULL);
 	pthread_mutex_init(&users->deriving, NULL);
 	users->names = throttle_new(&name_rule);
@@ -149,13 +140,11 @@ static int insert(struct users *users, const json_t *document, struct error *e)
 	const char *name = json_string_value(json_object_get(document, "name"));
 	const char *certificate = json_string_value(json_object_get(document, "certificate"));
 	char id[UUID_TEXT_SIZE];
-	uint8_t uuid[UUID_SIZE];
 	int r;
 
-	r = uuid_random(uuid);
+	r = uuid_random_text(id);
 	if (r < 0)
 		return error_fail(e, r, "Cannot create user \"%s\": %s", name, strerror(-r));
-	uuid_format(uuid, id);
 	r = store_begin(users->store, e);
 	if (r < 0)
 		return r;

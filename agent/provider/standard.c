@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "crypto/wrap.h"
@@ -20,11 +19,7 @@
 
 static uint64_t deadline(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000 +
-		PROVIDER_ASK_S * 1000;
+	return (uint64_t) time_monotonic_ms() + PROVIDER_ASK_S * 1000;
 }
 
 /* Whatever the other side's failure was: here it means that a key cannot be had, or may not. */
