@@ -91,30 +91,31 @@ int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : store_get(call->manager->store, "cluster", id, ret, e);
 }
 
+struct rename {
+	const char *id;
+	const char *name;
+};
+
+static int rename_cluster(struct store *store, void *userdata, struct error *e)
+{
+	const struct rename *rename = userdata;
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(store, "cluster", rename->id, &document, e);
+
+	if (r == 0 && json_object_set_new(document, "name", json_string(rename->name)) < 0)
+		r = error_oom(e);
+	return r < 0 ? r : store_update(store, "cluster", rename->id, document, e);
+}
+
 int api_clusters_rename(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct store *store = call->manager->store;
-	_cleanup_json_ json_t *document = NULL;
-	const char *name;
-	int r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
+	struct rename rename = { .id = call->params[0] };
+	int r = api_string(call, "name", NAME_MAX_BYTES, &rename.name, e);
 
 	if (r == 0)
-		r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = store_get(store, "cluster", call->params[0], &document, e);
-	if (r == 0 && json_object_set_new(document, "name", json_string(name)) < 0)
-		r = error_oom(e);
-	if (r == 0)
-		r = store_update(store, "cluster", call->params[0], document, e);
-	if (r < 0) {
-		store_rollback(store);
-		return r;
-	}
-	r = store_commit(store, e);
-	if (r == 0)
-		*ret = TAKE_PTR(document);
-	return r;
+		r = store_write(store, rename_cluster, &rename, e);
+	return r < 0 ? r : store_get(store, "cluster", rename.id, ret, e);
 }
 
 static int check_unused(struct store *store, const char *kind, const char *cluster,
@@ -134,49 +135,49 @@ static int check_unused(struct store *store, const char *kind, const char *clust
 }
 
 /* A document with the permissions on it. */
-static int delete_object(struct api_call *call, const char *kind, bool cluster,
-			 struct error *e)
+static int delete_object(struct store *store, const struct api_call *call, struct error *e)
 {
-	struct store *store = call->manager->store;
-	const char *id = call->params[0];
-	int r = store_begin(store, e);
+	int r = store_delete(store, call->route->kind, call->params[0], e);
 
-	if (r < 0)
-		return r;
-	if (cluster)
-		r = check_unused(store, "host", id, e);
-	if (cluster && r == 0)
-		r = check_unused(store, "vm", id, e);
+	return r < 0 ? r : permission_remove_all(store, /* user= */ NULL, call->object, e);
+}
+
+static int delete_cluster(struct store *store, void *userdata, struct error *e)
+{
+	const struct api_call *call = userdata;
+	int r = check_unused(store, "host", call->params[0], e);
+
 	if (r == 0)
-		r = store_delete(store, kind, id, e);
-	if (r == 0)
-		r = permission_remove_all(store, /* user= */ NULL, call->object, e);
-	if (r < 0) {
-		store_rollback(store);
-		return r;
-	}
-	return store_commit(store, e);
+		r = check_unused(store, "vm", call->params[0], e);
+	return r < 0 ? r : delete_object(store, call, e);
 }
 
 int api_clusters_delete(struct api_call *call, json_t **ret, struct error *e)
 {
 	(void)ret;
-	return delete_object(call, "cluster", /* cluster= */ true, e);
+	return store_write(call->manager->store, delete_cluster, call, e);
 }
 
-int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e)
+static int delete_vm(struct store *store, void *userdata, struct error *e)
 {
+	const struct api_call *call = userdata;
 	_cleanup_json_ json_t *disk = NULL;
-	int r = store_find(call->manager->store, "disk", "vm", call->params[0], &disk, NULL);
+	int r = store_find(store, "disk", "vm", call->params[0], &disk, NULL);
 
-	(void)ret;
 	if (r == 0)
 		return error_fail(e, EBUSY, "VM %s still has encrypted disks: decrypt or remove "
 				  "them first, else no host could have their keys",
 				  call->params[0]);
-	return r == -ENOENT ? delete_object(call, "vm", /* cluster= */ false, e) :
-			      error_fail(e, r, "Cannot see whether VM %s has disks: %s",
-					 call->params[0], error_name(r));
+	if (r != -ENOENT)
+		return error_fail(e, r, "Cannot see whether VM %s has disks: %s", call->params[0],
+				  error_name(r));
+	return delete_object(store, call, e);
+}
+
+int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e)
+{
+	(void)ret;
+	return store_write(call->manager->store, delete_vm, call, e);
 }
 
 /* Where the VM is to live: a cluster, or a host that is in none. */

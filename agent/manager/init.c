@@ -86,27 +86,25 @@ static int make_admin(const struct manager_init *init, struct store *store, stru
 	return r;
 }
 
-/* In one transaction. */
-static int fill(const struct manager_init *init, struct store *store, struct vault *vault,
-		char ret_fingerprint[AUTHORITY_FINGERPRINT_SIZE], struct error *e)
+/* What a new store is filled with, in one transaction. */
+struct filling {
+	const struct manager_init *init;
+	struct vault *vault;
+	char fingerprint[AUTHORITY_FINGERPRINT_SIZE];
+};
+
+static int fill(struct store *store, void *userdata, struct error *e)
 {
+	struct filling *filling = userdata;
 	const struct record_event made = {
 		.user = RECORD_USER_MANAGER, .operation = "manager.init", .object = PERMISSION_GLOBAL,
 	};
 	int r;
 
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = make_authority(init, store, vault, ret_fingerprint, e);
+	r = make_authority(filling->init, store, filling->vault, filling->fingerprint, e);
 	if (r == 0)
-		r = make_admin(init, store, e);
-	if (r == 0)
-		r = record_note(store, &made, "ok", e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+		r = make_admin(filling->init, store, e);
+	return r < 0 ? r : record_note(store, &made, "ok", e);
 }
 
 /* The key that this call has made: nothing is sealed with it. */
@@ -134,7 +132,7 @@ static int check_source(const struct manager_init *init, struct vault *vault, st
 int manager_init(const struct manager_init *init,
 		 char ret_fingerprint[AUTHORITY_FINGERPRINT_SIZE], struct error *e)
 {
-	char fingerprint[AUTHORITY_FINGERPRINT_SIZE];
+	struct filling filling = { .init = init };
 	_cleanup_(store_freep) struct store *store = NULL;
 	_cleanup_(vault_freep) struct vault *vault = NULL;
 	int r;
@@ -149,14 +147,15 @@ int manager_init(const struct manager_init *init,
 	if (r < 0)
 		return r;
 	r = vault_open(&init->vault, &vault, e);
+	filling.vault = vault;
 	if (r == 0)
 		r = check_source(init, vault, e);
 	if (r == 0)
-		r = fill(init, store, vault, fingerprint, e);
+		r = store_write(store, fill, &filling, e);
 	if (r < 0) {
 		remove_key(init);
 		return r;
 	}
-	memcpy(ret_fingerprint, fingerprint, sizeof(fingerprint));
+	memcpy(ret_fingerprint, filling.fingerprint, sizeof(filling.fingerprint));
 	return 0;
 }

@@ -164,9 +164,17 @@ static int write_permission(struct store *store, const json_t *document, char re
 	return store_insert(store, KIND, ret_id, document, e);
 }
 
-static int set(struct store *store, const char *actor, const json_t *document,
-	       char ret_id[UUID_TEXT_SIZE], struct error *e)
+/* A permission to be given. */
+struct gift {
+	const char *actor;
+	const json_t *document;
+	char id[UUID_TEXT_SIZE];
+};
+
+static int set(struct store *store, void *userdata, struct error *e)
 {
+	struct gift *gift = userdata;
+	const json_t *document = gift->document;
 	const char *user = json_text(document, "user"), *object = json_text(document, "object");
 	privilege_set given;
 	int r;
@@ -175,9 +183,9 @@ static int set(struct store *store, const char *actor, const json_t *document,
 	if (r == 0)
 		r = role_privileges(store, json_text(document, "role"), &given, e);
 	if (r == 0)
-		r = check_change(store, actor, user, object, given, e);
+		r = check_change(store, gift->actor, user, object, given, e);
 	if (r == 0)
-		r = write_permission(store, document, ret_id, e);
+		r = write_permission(store, document, gift->id, e);
 	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
 		r = permission_keep_administrator(store, e);
 	return r;
@@ -187,8 +195,9 @@ int permission_set(struct store *store, const char *actor, const char *user, con
 		   const char *object, bool propagate, char ret_id[UUID_TEXT_SIZE],
 		   struct error *e)
 {
-	char name[USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8], id[UUID_TEXT_SIZE];
+	char name[USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8];
 	_cleanup_json_ json_t *document = NULL;
+	struct gift gift = { .actor = actor };
 	int r;
 
 	if (!permission_object_valid(object))
@@ -201,17 +210,10 @@ int permission_set(struct store *store, const char *actor, const char *user, con
 			     "object", object, "propagate", (int) propagate);
 	if (!document)
 		return error_oom(e);
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = set(store, actor, document, id, e);
-	if (r < 0) {
-		store_rollback(store);
-		return r;
-	}
-	r = store_commit(store, e);
+	gift.document = document;
+	r = store_write(store, set, &gift, e);
 	if (r == 0 && ret_id)
-		memcpy(ret_id, id, sizeof(id));
+		memcpy(ret_id, gift.id, sizeof(gift.id));
 	return r;
 }
 
@@ -226,8 +228,18 @@ static int get(struct store *store, const char *id, json_t **ret, struct error *
 	return r;
 }
 
-static int remove_one(struct store *store, const char *actor, const char *id, struct error *e)
+/* Permissions to be taken away: one by its @id, or those of @user or on @object, NULL: any. */
+struct removal {
+	const char *actor;
+	const char *id;
+	const char *user;
+	const char *object;
+};
+
+static int remove_one(struct store *store, void *userdata, struct error *e)
 {
+	const struct removal *removal = userdata;
+	const char *actor = removal->actor, *id = removal->id;
 	_cleanup_json_ json_t *permission = NULL;
 	privilege_set inherited;
 	const char *object;
@@ -249,16 +261,7 @@ static int remove_one(struct store *store, const char *actor, const char *id, st
 
 int permission_remove(struct store *store, const char *actor, const char *id, struct error *e)
 {
-	int r;
-
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = remove_one(store, actor, id, e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+	return store_write(store, remove_one, &(struct removal){ .actor = actor, .id = id }, e);
 }
 
 int permission_get(struct store *store, const char *id, json_t **ret, struct error *e)
@@ -285,9 +288,10 @@ int permission_list(struct store *store, const char *user, json_t **ret, struct 
 	return 0;
 }
 
-static int remove_matching(struct store *store, const char *user, const char *object,
-			   struct error *e)
+static int remove_matching(struct store *store, void *userdata, struct error *e)
 {
+	const struct removal *removal = userdata;
+	const char *user = removal->user, *object = removal->object;
 	_cleanup_json_ json_t *list = NULL;
 	const json_t *permission;
 	size_t i;
@@ -312,16 +316,8 @@ static int remove_matching(struct store *store, const char *user, const char *ob
 int permission_remove_all(struct store *store, const char *user, const char *object,
 			  struct error *e)
 {
-	int r;
-
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = remove_matching(store, user, object, e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+	return store_write(store, remove_matching,
+			   &(struct removal){ .user = user, .object = object }, e);
 }
 
 int permission_covers(struct store *store, const char *actor, const char *user,

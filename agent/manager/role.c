@@ -225,14 +225,22 @@ static json_t *document_new(const char *role, privilege_set set)
 	return json_pack("{s:s, s:o}", "name", role, "privileges", privilege_names(set));
 }
 
-static int create(struct store *store, const char *actor, const char *role, privilege_set set,
-		  struct error *e)
+/* One change of a role, in one transaction with its checks. */
+struct change {
+	const char *actor;
+	const char *role;
+	privilege_set set;
+};
+
+static int create(struct store *store, void *userdata, struct error *e)
 {
-	_cleanup_json_ json_t *document = document_new(role, set);
+	const struct change *change = userdata;
+	const char *role = change->role;
+	_cleanup_json_ json_t *document = document_new(role, change->set);
 	char id[UUID_TEXT_SIZE];
 	int r;
 
-	r = check_actor(store, actor, role, set, e);
+	r = check_actor(store, change->actor, role, change->set, e);
 	if (r < 0)
 		return r;
 	r = uuid_random_text(id);
@@ -249,22 +257,15 @@ static int create(struct store *store, const char *actor, const char *role, priv
 int role_create(struct store *store, const char *actor, const char *role,
 		const json_t *privileges, struct error *e)
 {
-	privilege_set set;
+	struct change change = { .actor = actor, .role = role };
 	int r;
 
-	r = parse(role, privileges, &set, e);
+	r = parse(role, privileges, &change.set, e);
 	if (r < 0)
 		return r;
 	if (builtin_find(role))
 		return error_fail(e, EEXIST, "Role \"%s\" is built in: choose another name", role);
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = create(store, actor, role, set, e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+	return store_write(store, create, &change, e);
 }
 
 static int built_in(const char *role, struct error *e)
@@ -273,16 +274,16 @@ static int built_in(const char *role, struct error *e)
 			 "create one of your own", role);
 }
 
-static int update(struct store *store, const char *actor, const char *role, privilege_set set,
-		  struct error *e)
+static int update(struct store *store, void *userdata, struct error *e)
 {
-	_cleanup_json_ json_t *old = NULL, *document = document_new(role, set);
+	const struct change *change = userdata;
+	_cleanup_json_ json_t *old = NULL, *document = document_new(change->role, change->set);
 	int r;
 
-	r = find(store, role, &old, e);
+	r = find(store, change->role, &old, e);
 	if (r < 0)
 		return r;
-	r = check_actor(store, actor, role, set & ~document_set(old), e);
+	r = check_actor(store, change->actor, change->role, change->set & ~document_set(old), e);
 	if (r < 0)
 		return r;
 	if (!document)
@@ -293,26 +294,18 @@ static int update(struct store *store, const char *actor, const char *role, priv
 int role_update(struct store *store, const char *actor, const char *role,
 		const json_t *privileges, struct error *e)
 {
-	privilege_set set;
+	struct change change = { .actor = actor, .role = role };
 	int r;
 
 	if (builtin_find(role))
 		return built_in(role, e);
-	r = parse(role, privileges, &set, e);
-	if (r < 0)
-		return r;
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = update(store, actor, role, set, e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+	r = parse(role, privileges, &change.set, e);
+	return r < 0 ? r : store_write(store, update, &change, e);
 }
 
-static int delete(struct store *store, const char *role, struct error *e)
+static int delete(struct store *store, void *userdata, struct error *e)
 {
+	const char *role = ((const struct change *) userdata)->role;
 	_cleanup_json_ json_t *document = NULL, *used = NULL;
 	int r;
 
@@ -330,16 +323,9 @@ static int delete(struct store *store, const char *role, struct error *e)
 
 int role_delete(struct store *store, const char *role, struct error *e)
 {
-	int r;
+	struct change change = { .role = role };
 
 	if (builtin_find(role))
 		return built_in(role, e);
-	r = store_begin(store, e);
-	if (r < 0)
-		return r;
-	r = delete(store, role, e);
-	if (r == 0)
-		return store_commit(store, e);
-	store_rollback(store);
-	return r;
+	return store_write(store, delete, &change, e);
 }

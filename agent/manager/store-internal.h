@@ -118,14 +118,6 @@ bool reserve_is_needed(const struct store *s);
 /** reserve_release() - give it back. Return: whether there was any. */
 bool reserve_release(struct store *s);
 
-/**
- * store_write() - @work in a transaction of its own, or within the one that is open
- *
- * Once more when the disk was full and the reserve has been given back since.
- */
-int store_write(struct store *s, int (*work)(struct store *s, void *userdata, struct error *e),
-		void *userdata, struct error *e);
-
 /* record.c, for store.c */
 int record_open(struct store *s, struct error *e);
 void record_close(struct store *s);

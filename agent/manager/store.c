@@ -223,10 +223,17 @@ static int write_once(struct store *s, int (*work)(struct store *s, void *userda
 int store_write(struct store *s, int (*work)(struct store *s, void *userdata, struct error *e),
 		void *userdata, struct error *e)
 {
+	struct error own = ERROR_NULL;
 	bool again = false;
-	int r = write_once(s, work, userdata, &again, e);
+	int r = write_once(s, work, userdata, &again, &own);
 
-	return again ? write_once(s, work, userdata, &again, e) : r;
+	if (again) {
+		own = ERROR_NULL;
+		r = write_once(s, work, userdata, &again, &own);
+	}
+	if (r < 0 && e)
+		*e = own;
+	return r;
 }
 
 void store_get_status(struct store *s, struct store_status *ret)

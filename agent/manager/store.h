@@ -57,6 +57,16 @@ int store_commit(struct store *s, struct error *e);
 void store_rollback(struct store *s);
 
 /**
+ * store_write() - @work in a transaction of its own, or within the one that is open
+ * @work: what it did is undone when it fails; it may be called a second time, when the
+ *	disk was full and the reserve has been given back since
+ *
+ * Return: what @work returned when that was negative; as store_begin() and store_commit().
+ */
+int store_write(struct store *s, int (*work)(struct store *s, void *userdata, struct error *e),
+		void *userdata, struct error *e);
+
+/**
  * store_get() - one document by its id
  * @ret: has the id as its member "id"; the caller owns it; written only on success
  *

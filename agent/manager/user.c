@@ -135,8 +135,15 @@ static int certificate_free(struct users *users, const char *certificate, const 
 			  owner ? owner : "");
 }
 
-static int insert(struct users *users, const json_t *document, struct error *e)
+struct arrival {
+	struct users *users;
+	const json_t *document;
+};
+
+static int insert(struct store *store, void *userdata, struct error *e)
 {
+	const struct arrival *arrival = userdata;
+	const json_t *document = arrival->document;
 	const char *name = json_string_value(json_object_get(document, "name"));
 	const char *certificate = json_string_value(json_object_get(document, "certificate"));
 	char id[UUID_TEXT_SIZE];
@@ -145,18 +152,12 @@ static int insert(struct users *users, const json_t *document, struct error *e)
 	r = uuid_random_text(id);
 	if (r < 0)
 		return error_fail(e, r, "Cannot create user \"%s\": %s", name, strerror(-r));
-	r = store_begin(users->store, e);
+	r = certificate ? certificate_free(arrival->users, certificate, name, e) : 0;
 	if (r < 0)
 		return r;
-	r = certificate ? certificate_free(users, certificate, name, e) : 0;
-	if (r == 0) {
-		r = store_insert(users->store, KIND, id, document, e);
-		if (r == -EEXIST)
-			error_fail(e, r, "There is a user \"%s\" already: choose another name", name);
-	}
-	if (r == 0)
-		return store_commit(users->store, e);
-	store_rollback(users->store);
+	r = store_insert(store, KIND, id, document, e);
+	if (r == -EEXIST)
+		error_fail(e, r, "There is a user \"%s\" already: choose another name", name);
 	return r;
 }
 
@@ -183,11 +184,13 @@ int user_create(struct users *users, const char *name, const struct secret *pass
 			     "certificate", certificate, "disabled", 0, "created", created);
 	if (!document)
 		return error_oom(e);
-	return insert(users, document, e);
+	return store_write(users->store, insert,
+			   &(struct arrival){ .users = users, .document = document }, e);
 }
 
 /* One change of a user's document, in one transaction with its checks. */
 struct change {
+	struct users *users;
 	const char *actor;
 	const char *name;
 	const char *member;
@@ -234,26 +237,22 @@ static bool takes_away(const struct change *change)
 	       (strcmp(change->member, "disabled") == 0 && json_is_true(change->value));
 }
 
-static int change_user(struct users *users, const struct change *change, struct error *e)
+static int change_work(struct store *store, void *userdata, struct error *e)
 {
-	int r;
+	const struct change *change = userdata;
+	int r = apply(change->users, change, e);
 
-	r = store_begin(users->store, e);
-	if (r < 0)
-		return r;
-	r = apply(users, change, e);
-	if (r == 0 && takes_away(change))
-		r = permission_keep_administrator(users->store, e);
-	if (r < 0) {
-		store_rollback(users->store);
-		return r;
-	}
-	r = store_commit(users->store, e);
-	if (r < 0)
-		return r;
-	if (users->sessions)
-		sessions_end_user(users->sessions, change->name);
-	return 0;
+	return r == 0 && takes_away(change) ? permission_keep_administrator(store, e) : r;
+}
+
+static int change_user(struct change change, struct error *e)
+{
+	struct users *users = change.users;
+	int r = store_write(users->store, change_work, &change, e);
+
+	if (r == 0 && users->sessions)
+		sessions_end_user(users->sessions, change.name);
+	return r;
 }
 
 int user_set_password(struct users *users, const char *actor, const char *name,
@@ -265,7 +264,7 @@ int user_set_password(struct users *users, const char *actor, const char *name,
 	r = hash(users, password, &hashed, e);
 	if (r < 0)
 		return r;
-	return change_user(users, &(struct change){ actor, name, "password", hashed }, e);
+	return change_user((struct change){ users, actor, name, "password", hashed }, e);
 }
 
 int user_set_certificate(struct users *users, const char *actor, const char *name,
@@ -279,19 +278,19 @@ int user_set_certificate(struct users *users, const char *actor, const char *nam
 		return r;
 	if (!value)
 		return error_oom(e);
-	return change_user(users, &(struct change){ actor, name, "certificate", value }, e);
+	return change_user((struct change){ users, actor, name, "certificate", value }, e);
 }
 
 int user_set_disabled(struct users *users, const char *actor, const char *name, bool disabled,
 		      struct error *e)
 {
-	return change_user(users, &(struct change){ actor, name, "disabled", json_boolean(disabled) },
+	return change_user((struct change){ users, actor, name, "disabled", json_boolean(disabled) },
 			   e);
 }
 
 int user_delete(struct users *users, const char *actor, const char *name, struct error *e)
 {
-	return change_user(users, &(struct change){ actor, name, NULL, NULL }, e);
+	return change_user((struct change){ users, actor, name, NULL, NULL }, e);
 }
 
 static json_t *describe(const json_t *document)

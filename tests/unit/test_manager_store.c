@@ -453,6 +453,41 @@ static void test_disk_full_in_a_call(void **state)
 	close_small(s, dir);
 }
 
+struct disk_fills {
+	const char *dir;
+	int calls;
+};
+
+static int insert_while_disk_fills(struct store *s, void *userdata, struct error *e)
+{
+	struct disk_fills *fills = userdata;
+	int i, r = 0;
+
+	for (i = 0; r == 0 && i < 4; i++)
+		r = insert_large(s, i, e);
+	if (fills->calls++ == 0)
+		fill(fills->dir);
+	return r;
+}
+
+/* That it was tried twice is nobody's failure. */
+static void test_disk_full_in_store_write(void **state)
+{
+	struct error e = ERROR_NULL;
+	struct disk_fills fills = { .calls = 0 };
+	struct store *s;
+	char dir[64];
+
+	(void)state;
+	s = open_small(dir);
+	fills.dir = dir;
+	assert_int_equal(store_write(s, insert_while_disk_fills, &fills, &e), 0);
+	assert_int_equal(fills.calls, 2);
+	assert_false(error_is_set(&e));
+	assert_true(there(s, "vm", "3"));
+	close_small(s, dir);
+}
+
 /* A caller's own transaction: space is there before it begins; where the disk fills up
  * within, it is undone as a whole, and can be done again. */
 static void test_disk_full_in_a_transaction(void **state)
@@ -522,6 +557,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_files),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_disk_full_in_a_call),
+		cmocka_unit_test(test_disk_full_in_store_write),
 		cmocka_unit_test(test_disk_full_in_a_transaction),
 		cmocka_unit_test(test_disk_full_within_a_large_transaction),
 	};
