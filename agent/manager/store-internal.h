@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+#include "common/lock.h"
 #include "manager/store.h"
 
 #define STORE_FILE		"manager.db"
@@ -62,16 +63,8 @@ struct store {
 
 static inline pthread_mutex_t *store_lock(struct store *s)
 {
-	pthread_mutex_lock(&s->lock);
-	return &s->lock;
+	return mutex_lock(&s->lock);
 }
-
-static inline void store_unlock(pthread_mutex_t **lock)
-{
-	pthread_mutex_unlock(*lock);
-}
-
-#define _cleanup_unlock_ __attribute__((cleanup(store_unlock), unused))
 
 /* store-sql.c: all of it under the lock */
 

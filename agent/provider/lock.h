@@ -5,29 +5,17 @@
 #ifndef VMCRYPT_PROVIDER_LOCK_H
 #define VMCRYPT_PROVIDER_LOCK_H
 
-#include <pthread.h>
-
+#include "common/lock.h"
 #include "provider/registry.h"
 
 static inline pthread_mutex_t *registry_lock(struct provider_registry *registry)
 {
-	pthread_mutex_lock(&registry->lock);
-	return &registry->lock;
+	return mutex_lock(&registry->lock);
 }
 
 static inline pthread_mutex_t *registry_lock_tpm(struct provider_registry *registry)
 {
-	pthread_mutex_lock(&registry->tpm_lock);
-	return &registry->tpm_lock;
+	return mutex_lock(&registry->tpm_lock);
 }
-
-static inline void registry_unlock(pthread_mutex_t **lock)
-{
-	if (*lock)
-		pthread_mutex_unlock(*lock);
-	*lock = NULL;
-}
-
-#define _cleanup_unlock_ __attribute__((cleanup(registry_unlock), unused))
 
 #endif

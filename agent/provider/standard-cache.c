@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
+#include "common/lock.h"
 #include "crypto/locator.h"
 
 struct entry {
@@ -24,19 +24,6 @@ struct key_cache {
 	size_t count, room;
 	uint64_t clock;
 };
-
-static pthread_mutex_t *lock_cache(struct key_cache *cache)
-{
-	pthread_mutex_lock(&cache->lock);
-	return &cache->lock;
-}
-
-static void unlock(pthread_mutex_t **lock)
-{
-	pthread_mutex_unlock(*lock);
-}
-
-#define _cleanup_lock_ __attribute__((cleanup(unlock), unused))
 
 struct key_cache *key_cache_new(void)
 {
@@ -107,7 +94,7 @@ static int make_room(struct key_cache *cache)
 int key_cache_put(struct key_cache *cache, const uint8_t provider[UUID_SIZE], const char *key_id,
 		  const struct secret *kek)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	struct entry *entry = find(cache, provider, key_id);
 	struct secret copy = SECRET_NULL;
 	int r;
@@ -138,7 +125,7 @@ int key_cache_put(struct key_cache *cache, const uint8_t provider[UUID_SIZE], co
 int key_cache_get(struct key_cache *cache, const uint8_t provider[UUID_SIZE], const char *key_id,
 		  struct secret *ret)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	struct entry *entry = find(cache, provider, key_id);
 
 	if (!entry)
@@ -150,7 +137,7 @@ int key_cache_get(struct key_cache *cache, const uint8_t provider[UUID_SIZE], co
 int key_cache_mark(struct key_cache *cache, const uint8_t provider[UUID_SIZE], const char *key_id,
 		   uint64_t *ret_mark)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	const struct entry *entry = find(cache, provider, key_id);
 
 	if (!entry)
@@ -162,7 +149,7 @@ int key_cache_mark(struct key_cache *cache, const uint8_t provider[UUID_SIZE], c
 int key_cache_remove(struct key_cache *cache, const uint8_t provider[UUID_SIZE],
 		     const char *key_id, uint64_t mark)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	struct entry *entry = find(cache, provider, key_id);
 
 	if (!entry)
@@ -180,7 +167,7 @@ static bool is_of(const struct entry *entry, const uint8_t *provider)
 
 void key_cache_drop(struct key_cache *cache, const uint8_t *provider)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 
 	/* From the end: what moves to a freed place was looked at already. */
 	for (size_t i = cache->count; i-- > 0;)
@@ -190,7 +177,7 @@ void key_cache_drop(struct key_cache *cache, const uint8_t *provider)
 
 size_t key_cache_count(struct key_cache *cache, const uint8_t *provider)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	size_t n = 0;
 
 	for (size_t i = 0; i < cache->count; i++)
@@ -200,7 +187,7 @@ size_t key_cache_count(struct key_cache *cache, const uint8_t *provider)
 
 int key_cache_newest(struct key_cache *cache, const uint8_t provider[UUID_SIZE], char *ret_key_id)
 {
-	_cleanup_lock_ pthread_mutex_t *lock = lock_cache(cache);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	const struct entry *newest = NULL;
 
 	for (size_t i = 0; i < cache->count; i++)
