@@ -2,11 +2,11 @@
 #include "crypto/wrap.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "crypto/gcm.h"
 #include "vmcrypt.h"
 
 #define AAD_VERSION 1
@@ -61,31 +61,6 @@ int wrap_aad(const struct wrap_context *context, char **ret, size_t *ret_size, s
 	return json_format(json, ret, ret_size, e);
 }
 
-static bool gcm_seal(EVP_CIPHER_CTX *gcm, const struct secret *kek, const char *aad, size_t aad_size,
-		     const struct secret *dek, struct wrap *wrap)
-{
-	int n;
-
-	return EVP_EncryptInit_ex(gcm, EVP_aes_256_gcm(), NULL, kek->data, wrap->iv) == 1 &&
-	       EVP_EncryptUpdate(gcm, NULL, &n, (const uint8_t *) aad, (int) aad_size) == 1 &&
-	       EVP_EncryptUpdate(gcm, wrap->ciphertext, &n, dek->data, (int) dek->size) == 1 &&
-	       EVP_EncryptFinal_ex(gcm, wrap->ciphertext + n, &n) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_GET_TAG, WRAP_TAG_SIZE, wrap->tag) == 1;
-}
-
-static bool gcm_open(EVP_CIPHER_CTX *gcm, const struct secret *kek, const char *aad, size_t aad_size,
-		     const struct wrap *wrap, struct secret *dek)
-{
-	int n;
-
-	return EVP_DecryptInit_ex(gcm, EVP_aes_256_gcm(), NULL, kek->data, wrap->iv) == 1 &&
-	       EVP_DecryptUpdate(gcm, NULL, &n, (const uint8_t *) aad, (int) aad_size) == 1 &&
-	       EVP_DecryptUpdate(gcm, dek->data, &n, wrap->ciphertext, (int) dek->size) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_SET_TAG, WRAP_TAG_SIZE,
-				   (void *) wrap->tag) == 1 &&
-	       EVP_DecryptFinal_ex(gcm, dek->data + n, &n) == 1;
-}
-
 /* Whether this is the DEK that the context speaks of. */
 static int check_dek(const struct wrap_context *context, const struct secret *dek, struct error *e)
 {
@@ -107,9 +82,7 @@ int wrap_seal(const struct secret *kek, const struct wrap_context *context,
 {
 	struct wrap wrap = { .locator = context->locator, .ciphertext_size = dek->size };
 	_cleanup_free_ char *aad = NULL;
-	EVP_CIPHER_CTX *gcm;
 	size_t aad_size;
-	bool ok;
 	int r;
 
 	if (kek->size != KEK_SIZE)
@@ -123,15 +96,11 @@ int wrap_seal(const struct secret *kek, const struct wrap_context *context,
 	r = getrandom_full(wrap.iv, sizeof(wrap.iv));
 	if (r < 0)
 		return error_fail(e, r, "Cannot wrap the DEK: %s", strerror(-r));
-
-	gcm = EVP_CIPHER_CTX_new();
-	if (!gcm)
+	r = gcm_seal(kek, wrap.iv, aad, aad_size, dek, wrap.ciphertext, wrap.tag);
+	if (r == -ENOMEM)
 		return error_oom(e);
-	ok = gcm_seal(gcm, kek, aad, aad_size, dek, &wrap);
-	EVP_CIPHER_CTX_free(gcm);
-	erase_stack();
-	if (!ok)
-		return error_fail(e, EIO, "Cannot wrap the DEK of disk \"%s\": AES-256-GCM failed",
+	if (r < 0)
+		return error_fail(e, r, "Cannot wrap the DEK of disk \"%s\": AES-256-GCM failed",
 				  context->disk);
 	*ret = wrap;
 	return 0;
@@ -143,9 +112,7 @@ int wrap_open(const struct secret *kek, const struct wrap_context *context,
 	_cleanup_secret_ struct secret dek = SECRET_NULL;
 	_cleanup_free_ char *aad = NULL;
 	char key[LOCATOR_TEXT_SIZE];
-	EVP_CIPHER_CTX *gcm;
 	size_t aad_size;
-	bool ok;
 	int r;
 
 	if (kek->size != KEK_SIZE)
@@ -159,17 +126,11 @@ int wrap_open(const struct secret *kek, const struct wrap_context *context,
 	r = wrap_aad(context, &aad, &aad_size, e);
 	if (r < 0)
 		return r;
-	r = secret_new(wrap->ciphertext_size, &dek);
-	if (r < 0)
+	r = gcm_open(kek, wrap->iv, aad, aad_size, wrap->ciphertext, wrap->ciphertext_size, wrap->tag,
+		     &dek);
+	if (r < 0 && r != -EBADMSG)
 		return error_fail(e, r, "Cannot unwrap the DEK: no secure memory left");
-
-	gcm = EVP_CIPHER_CTX_new();
-	if (!gcm)
-		return error_oom(e);
-	ok = gcm_open(gcm, kek, aad, aad_size, wrap, &dek);
-	EVP_CIPHER_CTX_free(gcm);
-	erase_stack();
-	if (!ok) {
+	if (r < 0) {
 		locator_format(&context->locator, key);
 		return error_set(e, EBADMSG, EXIT_FAILED, VMCRYPT_REASON_HEADER_DAMAGED,
 				 "Cannot unwrap the DEK of disk \"%s\" of VM \"%s\" with key %s: the header "

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,12 +11,11 @@
 #include "common/encode.h"
 #include "common/fileio.h"
 #include "common/json.h"
+#include "crypto/gcm.h"
 #include "crypto/kdf.h"
 #include "provider/tpm.h"
 
 #define ALG		"A256GCM"
-#define IV_SIZE		12
-#define TAG_SIZE	16
 #define CONTEXT_MAX	512
 #define KEY_ID_SIZE	8
 #define KEY_ID_LABEL	"vmcrypt-vault-key-id-v1"
@@ -33,8 +31,8 @@ struct vault {
 
 /* What is sealed: all that vault_seal() writes. */
 struct sealed {
-	uint8_t iv[IV_SIZE];
-	uint8_t tag[TAG_SIZE];
+	uint8_t iv[GCM_IV_SIZE];
+	uint8_t tag[GCM_TAG_SIZE];
 	uint8_t ciphertext[VAULT_SECRET_MAX];
 	size_t size;
 };
@@ -258,32 +256,6 @@ enum vault_source vault_source(const struct vault *vault)
 	return vault->source;
 }
 
-static bool gcm_seal(EVP_CIPHER_CTX *gcm, const struct vault *vault, const char *context,
-		     const struct secret *plain, struct sealed *sealed)
-{
-	int n;
-
-	return EVP_EncryptInit_ex(gcm, EVP_aes_256_gcm(), NULL, vault->key.data, sealed->iv) == 1 &&
-	       EVP_EncryptUpdate(gcm, NULL, &n, (const uint8_t *) context,
-				 (int) strlen(context)) == 1 &&
-	       EVP_EncryptUpdate(gcm, sealed->ciphertext, &n, plain->data, (int) plain->size) == 1 &&
-	       EVP_EncryptFinal_ex(gcm, sealed->ciphertext + n, &n) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, sealed->tag) == 1;
-}
-
-static bool gcm_open(EVP_CIPHER_CTX *gcm, const struct vault *vault, const char *context,
-		     const struct sealed *sealed, struct secret *plain)
-{
-	int n;
-
-	return EVP_DecryptInit_ex(gcm, EVP_aes_256_gcm(), NULL, vault->key.data, sealed->iv) == 1 &&
-	       EVP_DecryptUpdate(gcm, NULL, &n, (const uint8_t *) context,
-				 (int) strlen(context)) == 1 &&
-	       EVP_DecryptUpdate(gcm, plain->data, &n, sealed->ciphertext, (int) sealed->size) == 1 &&
-	       EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_SET_TAG, TAG_SIZE, (void *) sealed->tag) == 1 &&
-	       EVP_DecryptFinal_ex(gcm, plain->data + n, &n) == 1;
-}
-
 static int check_context(const char *context, struct error *e)
 {
 	size_t n = strnlen(context, CONTEXT_MAX + 1);
@@ -299,9 +271,9 @@ static int to_json(const struct vault *vault, const struct sealed *sealed, json_
 	_cleanup_json_ json_t *json = json_pack("{s:i, s:s, s:s}", "v", 1, "alg", ALG, "key",
 						vault->id);
 
-	if (!json || json_set_base64(json, "iv", sealed->iv, IV_SIZE) < 0 ||
+	if (!json || json_set_base64(json, "iv", sealed->iv, GCM_IV_SIZE) < 0 ||
 	    json_set_base64(json, "ciphertext", sealed->ciphertext, sealed->size) < 0 ||
-	    json_set_base64(json, "tag", sealed->tag, TAG_SIZE) < 0)
+	    json_set_base64(json, "tag", sealed->tag, GCM_TAG_SIZE) < 0)
 		return error_oom(e);
 	*ret = TAKE_PTR(json);
 	return 0;
@@ -311,8 +283,6 @@ int vault_seal(struct vault *vault, const char *context, const struct secret *pl
 	       json_t **ret, struct error *e)
 {
 	struct sealed sealed = { .size = plain->size };
-	EVP_CIPHER_CTX *gcm;
-	bool ok;
 	int r;
 
 	r = check_context(context, e);
@@ -324,14 +294,12 @@ int vault_seal(struct vault *vault, const char *context, const struct secret *pl
 	r = getrandom_full(sealed.iv, sizeof(sealed.iv));
 	if (r < 0)
 		return error_fail(e, r, "Cannot seal %s: %s", context, strerror(-r));
-	gcm = EVP_CIPHER_CTX_new();
-	if (!gcm)
+	r = gcm_seal(&vault->key, sealed.iv, context, strlen(context), plain, sealed.ciphertext,
+		     sealed.tag);
+	if (r == -ENOMEM)
 		return error_oom(e);
-	ok = gcm_seal(gcm, vault, context, plain, &sealed);
-	EVP_CIPHER_CTX_free(gcm);
-	erase_stack();
-	if (!ok)
-		return error_fail(e, EIO, "Cannot seal %s: AES-256-GCM failed", context);
+	if (r < 0)
+		return error_fail(e, r, "Cannot seal %s: AES-256-GCM failed", context);
 	return to_json(vault, &sealed, ret, e);
 }
 
@@ -365,9 +333,9 @@ static int from_json(const struct vault *vault, const json_t *json, const char *
 		return error_fail(e, EKEYREJECTED, "The secret %s was sealed with the vault key %.16s, not "
 				  "with %s from %s: restore that key", context, key, vault->id,
 				  vault_source_name(vault->source));
-	r = json_get_base64(json, what, "iv", ret->iv, IV_SIZE, e);
+	r = json_get_base64(json, what, "iv", ret->iv, GCM_IV_SIZE, e);
 	if (r == 0)
-		r = json_get_base64(json, what, "tag", ret->tag, TAG_SIZE, e);
+		r = json_get_base64(json, what, "tag", ret->tag, GCM_TAG_SIZE, e);
 	if (r == 0)
 		r = json_get_base64_max(json, what, "ciphertext", ret->ciphertext, VAULT_SECRET_MAX,
 					&ret->size, e);
@@ -379,10 +347,7 @@ static int from_json(const struct vault *vault, const json_t *json, const char *
 int vault_open_secret(struct vault *vault, const char *context, const json_t *sealed_json,
 		      struct secret *ret, struct error *e)
 {
-	_cleanup_secret_ struct secret plain = SECRET_NULL;
 	struct sealed sealed;
-	EVP_CIPHER_CTX *gcm;
-	bool ok;
 	int r;
 
 	r = check_context(context, e);
@@ -390,18 +355,12 @@ int vault_open_secret(struct vault *vault, const char *context, const json_t *se
 		r = from_json(vault, sealed_json, context, &sealed, e);
 	if (r < 0)
 		return r;
-	r = secret_new(sealed.size, &plain);
-	if (r < 0)
+	r = gcm_open(&vault->key, sealed.iv, context, strlen(context), sealed.ciphertext, sealed.size,
+		     sealed.tag, ret);
+	if (r < 0 && r != -EBADMSG)
 		return error_fail(e, r, "Cannot open %s: no secure memory left", context);
-	gcm = EVP_CIPHER_CTX_new();
-	if (!gcm)
-		return error_oom(e);
-	ok = gcm_open(gcm, vault, context, &sealed, &plain);
-	EVP_CIPHER_CTX_free(gcm);
-	erase_stack();
-	if (!ok)
-		return error_fail(e, EBADMSG, "The secret %s does not open: it was altered, or belongs to "
+	if (r < 0)
+		return error_fail(e, r, "The secret %s does not open: it was altered, or belongs to "
 				  "another place; restore the store", context);
-	*ret = secret_take(&plain);
 	return 0;
 }
