@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/encode.h"
+#include "crypto/x509.h"
 
 #define KEY_BITS 3072
 #define KEY_MAX ((size_t) 16 * 1024)
@@ -22,60 +23,17 @@
 /* Clocks differ: a new certificate is valid from a little before. */
 #define CLOCKS_DIFFER ((int64_t) 3600)
 
-static void cleanup_bio(BIO **bio)
-{
-	BIO_free_all(*bio);
-}
-
-static void cleanup_x509(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static void cleanup_request(X509_REQ **request)
-{
-	X509_REQ_free(*request);
-}
-
-static void cleanup_pkey(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
-
 static int crypto_failed(struct error *e, const char *what)
 {
 	ERR_clear_error();
 	return error_fail(e, EIO, "%s: the cryptographic library failed; check its configuration", what);
 }
 
-static int64_t seconds_of(const ASN1_TIME *time)
-{
-	struct tm tm;
-
-	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t) timegm(&tm) : 0;
-}
-
-/* Nobody is asked for a password: with one it is no key that can be read. */
-static int no_password(char *buffer, int size, int writing, void *argument)
-{
-	(void) buffer;
-	(void) size;
-	(void) writing;
-	(void) argument;
-	return -1;
-}
-
 static X509 *parse_certificate(const char *pem, struct error *e)
 {
 	size_t size = strnlen(pem, KMIP_CERTIFICATE_MAX + 1);
-	_cleanup_(cleanup_bio) BIO *bio = NULL;
-	X509 *certificate = NULL;
+	X509 *certificate = size <= KMIP_CERTIFICATE_MAX ? x509_from_pem(pem, size) : NULL;
 
-	if (size <= KMIP_CERTIFICATE_MAX)
-		bio = BIO_new_mem_buf(pem, (int) size);
-	if (bio)
-		certificate = PEM_read_bio_X509(bio, NULL, no_password, NULL);
-	ERR_clear_error();
 	if (!certificate)
 		(void) error_set(e, EBADMSG, EXIT_USAGE, 0,
 				 "Reading a certificate: there is none in PEM, or it is damaged; give one that begins with -----BEGIN CERTIFICATE-----");
@@ -112,30 +70,9 @@ static int key_to_secret(const EVP_PKEY *key, struct secret *ret, struct error *
 	return 0;
 }
 
-static int take_text(BIO *bio, char **ret, struct error *e)
-{
-	char *data = NULL, *text;
-	long size = BIO_get_mem_data(bio, &data);
-
-	text = size > 0 ? strndup(data, (size_t) size) : NULL;
-	if (!text)
-		return error_oom(e);
-	*ret = text;
-	return 0;
-}
-
-static int certificate_to_pem(X509 *certificate, char **ret, struct error *e)
-{
-	_cleanup_(cleanup_bio) BIO *bio = BIO_new(BIO_s_mem());
-
-	if (!bio || PEM_write_bio_X509(bio, certificate) != 1)
-		return error_oom(e);
-	return take_text(bio, ret, e);
-}
-
 static int write_name(const X509_NAME *name, char ret[KMIP_CERTIFICATE_NAME_SIZE])
 {
-	_cleanup_(cleanup_bio) BIO *bio = BIO_new(BIO_s_mem());
+	_cleanup_(x509_bio_freep) BIO *bio = BIO_new(BIO_s_mem());
 	int n;
 
 	if (!bio || X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0)
@@ -147,25 +84,22 @@ static int write_name(const X509_NAME *name, char ret[KMIP_CERTIFICATE_NAME_SIZE
 
 int kmip_certificate_read(const char *pem, struct kmip_certificate_info *ret, struct error *e)
 {
-	_cleanup_(cleanup_x509) X509 *certificate = parse_certificate(pem, e);
+	_cleanup_(x509_freep) X509 *certificate = parse_certificate(pem, e);
 	struct kmip_certificate_info info = { .serial = "" };
 	const ASN1_INTEGER *serial;
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int size = 0;
 
 	if (!certificate)
 		return -EBADMSG;
 	serial = X509_get0_serialNumber(certificate);
 	if (ASN1_STRING_length(serial) * 2 < KMIP_SERIAL_SIZE)
 		hex_encode(ASN1_STRING_get0_data(serial), (size_t) ASN1_STRING_length(serial), info.serial);
-	if (X509_digest(certificate, EVP_sha256(), digest, &size) != 1 || size != 32)
+	if (!x509_fingerprint(certificate, info.fingerprint))
 		return crypto_failed(e, "Reading a certificate");
-	hex_encode(digest, size, info.fingerprint);
 	if (write_name(X509_get_subject_name(certificate), info.subject) < 0 ||
 	    write_name(X509_get_issuer_name(certificate), info.issuer) < 0)
 		return error_oom(e);
-	info.not_before = seconds_of(X509_get0_notBefore(certificate));
-	info.not_after = seconds_of(X509_get0_notAfter(certificate));
+	info.not_before = x509_seconds(X509_get0_notBefore(certificate));
+	info.not_after = x509_seconds(X509_get0_notAfter(certificate));
 	*ret = info;
 	return 0;
 }
@@ -201,45 +135,36 @@ static bool name_it(X509_NAME *name, const char *common)
 	return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *) common, -1, -1, 0) == 1;
 }
 
-static bool extend(X509 *certificate, X509 *issuer, int nid, const char *value)
-{
-	X509_EXTENSION *extension;
-	X509V3_CTX context;
-	bool done;
-
-	X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
-	extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
-	done = extension && X509_add_ext(certificate, extension, -1) == 1;
-	X509_EXTENSION_free(extension);
-	return done;
-}
-
 static bool extend_all(X509 *certificate, X509 *issuer, bool authority)
 {
 	if (authority)
-		return extend(certificate, issuer, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-		       extend(certificate, issuer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-		       extend(certificate, issuer, NID_subject_key_identifier, "hash");
-	return extend(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
-	       extend(certificate, issuer, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
-	       extend(certificate, issuer, NID_ext_key_usage, "clientAuth") &&
-	       extend(certificate, issuer, NID_subject_key_identifier, "hash");
+		return x509_extend(certificate, issuer, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+		       x509_extend(certificate, issuer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+		       x509_extend(certificate, issuer, NID_subject_key_identifier, "hash");
+	return x509_extend(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
+	       x509_extend(certificate, issuer, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
+	       x509_extend(certificate, issuer, NID_ext_key_usage, "clientAuth") &&
+	       x509_extend(certificate, issuer, NID_subject_key_identifier, "hash");
 }
 
+/* Positive, and never shorter than it should be. */
 static bool number_it(X509 *certificate)
 {
 	uint8_t serial[SERIAL_SIZE];
-	BIGNUM *number;
-	bool done;
 
 	if (getrandom_full(serial, sizeof(serial)) < 0)
 		return false;
-	/* Positive, and never shorter than it should be. */
 	serial[0] = (uint8_t) ((serial[0] & 0x7f) | 0x40);
-	number = BN_bin2bn(serial, sizeof(serial), NULL);
-	done = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
-	BN_free(number);
-	return done;
+	return x509_number(certificate, serial, sizeof(serial));
+}
+
+/* Return: 0 or -ENOMEM. */
+static int give_pem(char *pem, char **ret, struct error *e)
+{
+	if (!pem)
+		return error_oom(e);
+	*ret = pem;
+	return 0;
 }
 
 /**
@@ -260,7 +185,7 @@ struct issue {
 
 static X509 *issue(const struct issue *wanted, struct error *e)
 {
-	_cleanup_(cleanup_x509) X509 *x = X509_new();
+	_cleanup_(x509_freep) X509 *x = X509_new();
 	X509 *issuer = wanted->issuer ? wanted->issuer : x;
 	int64_t now = time_now(), end = now + wanted->days * DAY;
 
@@ -272,7 +197,7 @@ static X509 *issue(const struct issue *wanted, struct error *e)
 	    !X509_set_subject_name(x, wanted->subject) ||
 	    !X509_set_issuer_name(x, X509_get_subject_name(issuer)) ||
 	    !X509_set_pubkey(x, wanted->key) || !extend_all(x, issuer, wanted->authority) ||
-	    (wanted->issuer && !extend(x, issuer, NID_authority_key_identifier, "keyid")) ||
+	    (wanted->issuer && !x509_extend(x, issuer, NID_authority_key_identifier, "keyid")) ||
 	    X509_sign(x, wanted->signer, EVP_sha256()) <= 0) {
 		(void) crypto_failed(e, "Making a certificate");
 		return NULL;
@@ -288,8 +213,8 @@ static void cleanup_name(X509_NAME **name)
 static int by_itself(const char *name, unsigned int days, bool authority, char **ret_pem,
 		     struct secret *ret_key, struct error *e)
 {
-	_cleanup_(cleanup_pkey) EVP_PKEY *key = NULL;
-	_cleanup_(cleanup_x509) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
 	_cleanup_(cleanup_name) X509_NAME *subject = NULL;
 	_cleanup_secret_ struct secret der = SECRET_NULL;
 	int r;
@@ -309,7 +234,7 @@ static int by_itself(const char *name, unsigned int days, bool authority, char *
 		return -EIO;
 	r = key_to_secret(key, &der, e);
 	if (r == 0)
-		r = certificate_to_pem(certificate, ret_pem, e);
+		r = give_pem(x509_to_pem(certificate), ret_pem, e);
 	if (r == 0)
 		*ret_key = secret_take(&der);
 	return r;
@@ -330,9 +255,9 @@ int kmip_certificate_authority(const char *name, unsigned int days, char **ret_p
 int kmip_certificate_request(const char *name, char **ret_pem, struct secret *ret_key,
 			     struct error *e)
 {
-	_cleanup_(cleanup_request) X509_REQ *request = NULL;
-	_cleanup_(cleanup_pkey) EVP_PKEY *key = NULL;
-	_cleanup_(cleanup_bio) BIO *bio = NULL;
+	_cleanup_(x509_request_freep) X509_REQ *request = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_bio_freep) BIO *bio = NULL;
 	_cleanup_secret_ struct secret der = SECRET_NULL;
 	int r;
 
@@ -353,7 +278,7 @@ int kmip_certificate_request(const char *name, char **ret_pem, struct secret *re
 		return crypto_failed(e, "Making a request for a certificate");
 	r = key_to_secret(key, &der, e);
 	if (r == 0)
-		r = take_text(bio, ret_pem, e);
+		r = give_pem(x509_bio_text(bio), ret_pem, e);
 	if (r == 0)
 		*ret_key = secret_take(&der);
 	return r;
@@ -362,13 +287,10 @@ int kmip_certificate_request(const char *name, char **ret_pem, struct secret *re
 static X509_REQ *parse_request(const char *pem, struct error *e)
 {
 	size_t size = strnlen(pem, KMIP_CERTIFICATE_MAX + 1);
-	_cleanup_(cleanup_request) X509_REQ *request = NULL;
-	_cleanup_(cleanup_bio) BIO *bio = NULL;
+	_cleanup_(x509_request_freep) X509_REQ *request = NULL;
 
 	if (size <= KMIP_CERTIFICATE_MAX)
-		bio = BIO_new_mem_buf(pem, (int) size);
-	if (bio)
-		request = PEM_read_bio_X509_REQ(bio, NULL, no_password, NULL);
+		request = x509_request_from_pem(pem, size);
 	if (request && X509_REQ_verify(request, X509_REQ_get0_pubkey(request)) == 1)
 		return TAKE_PTR(request);
 	ERR_clear_error();
@@ -380,9 +302,9 @@ static X509_REQ *parse_request(const char *pem, struct error *e)
 int kmip_certificate_sign(const char *ca_pem, const struct secret *ca_key, const char *request,
 			  unsigned int days, char **ret_pem, struct error *e)
 {
-	_cleanup_(cleanup_request) X509_REQ *req = NULL;
-	_cleanup_(cleanup_x509) X509 *ca = NULL, *certificate = NULL;
-	_cleanup_(cleanup_pkey) EVP_PKEY *signer = NULL;
+	_cleanup_(x509_request_freep) X509_REQ *req = NULL;
+	_cleanup_(x509_freep) X509 *ca = NULL, *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *signer = NULL;
 	int64_t end;
 
 	if (days == 0 || days > DAYS_MAX)
@@ -394,7 +316,7 @@ int kmip_certificate_sign(const char *ca_pem, const struct secret *ca_key, const
 	if (!ca)
 		return -EBADMSG;
 	signer = parse_key(ca_key);
-	end = seconds_of(X509_get0_notAfter(ca));
+	end = x509_seconds(X509_get0_notAfter(ca));
 	if (!signer || X509_check_private_key(ca, signer) != 1 || X509_check_ca(ca) != 1 || end <= time_now()) {
 		ERR_clear_error();
 		return error_usage(e, "Signing a client certificate: the CA is none, has expired, or its key is another one; make a new CA");
@@ -402,19 +324,19 @@ int kmip_certificate_sign(const char *ca_pem, const struct secret *ca_key, const
 	certificate = issue(&(struct issue) { .issuer = ca, .signer = signer, .key = X509_REQ_get0_pubkey(req),
 					      .subject = X509_REQ_get_subject_name(req), .days = days,
 					      .end = end }, e);
-	return certificate ? certificate_to_pem(certificate, ret_pem, e) : -EIO;
+	return certificate ? give_pem(x509_to_pem(certificate), ret_pem, e) : -EIO;
 }
 
 int kmip_certificate_key(const struct secret *text, struct secret *ret, struct error *e)
 {
-	_cleanup_(cleanup_bio) BIO *bio = NULL;
-	_cleanup_(cleanup_pkey) EVP_PKEY *key = NULL;
+	_cleanup_(x509_bio_freep) BIO *bio = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 
 	if (text->size && text->size <= KEY_MAX) {
 		key = parse_key(text);
 		bio = key ? NULL : BIO_new_mem_buf(text->data, (int) text->size);
 		if (bio)
-			key = PEM_read_bio_PrivateKey_ex(bio, NULL, no_password, NULL, NULL, NULL);
+			key = PEM_read_bio_PrivateKey_ex(bio, NULL, x509_no_password, NULL, NULL, NULL);
 		erase_stack();
 	}
 	ERR_clear_error();
@@ -427,8 +349,8 @@ int kmip_certificate_key(const struct secret *text, struct secret *ret, struct e
 int kmip_certificate_check(const char *pem, const struct secret *key, int64_t now,
 			   struct error *e)
 {
-	_cleanup_(cleanup_x509) X509 *certificate = parse_certificate(pem, e);
-	_cleanup_(cleanup_pkey) EVP_PKEY *ours = NULL;
+	_cleanup_(x509_freep) X509 *certificate = parse_certificate(pem, e);
+	_cleanup_(x509_key_freep) EVP_PKEY *ours = NULL;
 	char since[TIME_TEXT_SIZE], until[TIME_TEXT_SIZE];
 	int64_t begin, end;
 
@@ -440,8 +362,8 @@ int kmip_certificate_check(const char *pem, const struct secret *key, int64_t no
 		return error_set(e, EKEYREJECTED, EXIT_USAGE, 0,
 				 "The certificate belongs to another key than the one that is kept here: have it made from the last request");
 	}
-	begin = seconds_of(X509_get0_notBefore(certificate));
-	end = seconds_of(X509_get0_notAfter(certificate));
+	begin = x509_seconds(X509_get0_notBefore(certificate));
+	end = x509_seconds(X509_get0_notAfter(certificate));
 	time_format(begin, since);
 	time_format(end, until);
 	if (now < begin || now > end)

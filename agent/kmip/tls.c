@@ -13,6 +13,7 @@
 
 #include "common/cleanup.h"
 #include "common/encode.h"
+#include "crypto/x509.h"
 #include "kmip/socket.h"
 
 #define RECORD_SIZE 4096
@@ -50,20 +51,14 @@ struct step {
 	size_t size;
 };
 
-static int64_t seconds_of(const ASN1_TIME *time)
-{
-	struct tm tm;
-
-	return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t) timegm(&tm) : 0;
-}
-
 static bool pinned(X509 *certificate, const char *pin)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE], wanted[32];
-	unsigned int size = 0;
+	char text[X509_FINGERPRINT_SIZE];
+	uint8_t digest[32], wanted[32];
 
-	return X509_digest(certificate, EVP_sha256(), digest, &size) == 1 && size == sizeof(wanted) &&
-	       hex_decode(pin, wanted, sizeof(wanted)) == 0 && strlen(pin) == 2 * sizeof(wanted) &&
+	return x509_fingerprint(certificate, text) && strlen(pin) == 2 * sizeof(wanted) &&
+	       hex_decode(text, digest, sizeof(digest)) == 0 &&
+	       hex_decode(pin, wanted, sizeof(wanted)) == 0 &&
 	       CRYPTO_memcmp(digest, wanted, sizeof(wanted)) == 0;
 }
 
@@ -96,7 +91,7 @@ static int verify(X509_STORE_CTX *store, void *argument)
 	if (s->ca && X509_verify_cert(store) != 1)
 		return distrust(tls, store, X509_STORE_CTX_get_error(store),
 				X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
-	tls->server_end = seconds_of(X509_get0_notAfter(certificate));
+	tls->server_end = x509_seconds(X509_get0_notAfter(certificate));
 	return 1;
 }
 
@@ -221,29 +216,14 @@ struct kmip_stream kmip_tls_stream(struct kmip_tls *tls)
 	return (struct kmip_stream) { .read = tls_read, .write = tls_write, .context = tls };
 }
 
-static void cleanup_bio(BIO **bio)
-{
-	BIO_free_all(*bio);
-}
-
-static void cleanup_x509(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static void cleanup_pkey(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
-
 static int trust_ca(SSL_CTX *context, const char *pem, struct error *e)
 {
-	_cleanup_(cleanup_bio) BIO *bio = BIO_new_mem_buf(pem, -1);
+	_cleanup_(x509_bio_freep) BIO *bio = BIO_new_mem_buf(pem, -1);
 	X509_STORE *store = SSL_CTX_get_cert_store(context);
 	unsigned int n = 0;
 
 	for (;;) {
-		_cleanup_(cleanup_x509) X509 *ca = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+		_cleanup_(x509_freep) X509 *ca = bio ? PEM_read_bio_X509(bio, NULL, x509_no_password, NULL) : NULL;
 
 		if (!ca)
 			break;
@@ -261,10 +241,10 @@ static int trust_ca(SSL_CTX *context, const char *pem, struct error *e)
 
 static int use_certificate(SSL_CTX *context, const struct kmip_tls_settings *s, struct error *e)
 {
-	_cleanup_(cleanup_bio) BIO *bio = BIO_new_mem_buf(s->certificate, -1);
-	_cleanup_(cleanup_x509) X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+	_cleanup_(x509_bio_freep) BIO *bio = BIO_new_mem_buf(s->certificate, -1);
+	_cleanup_(x509_freep) X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, x509_no_password, NULL) : NULL;
 	const unsigned char *at = s->key->data;
-	_cleanup_(cleanup_pkey) EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) s->key->size);
+	_cleanup_(x509_key_freep) EVP_PKEY *key = d2i_AutoPrivateKey(NULL, &at, (long) s->key->size);
 	X509 *more;
 
 	erase_stack();
@@ -274,7 +254,7 @@ static int use_certificate(SSL_CTX *context, const struct kmip_tls_settings *s, 
 		return error_usage(e, "The client certificate for key server %s, or its key, is not usable: they do not belong together or are damaged",
 				   s->host);
 	}
-	while ((more = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
+	while ((more = PEM_read_bio_X509(bio, NULL, x509_no_password, NULL)) != NULL)
 		if (SSL_CTX_add_extra_chain_cert(context, more) != 1) {
 			X509_free(more);
 			return error_oom(e);
@@ -426,10 +406,8 @@ int kmip_tls_look(const struct kmip_tls_settings *settings, int64_t deadline, ch
 		  struct error *e)
 {
 	_cleanup_(cleanup_tls) struct kmip_tls *tls = NULL;
-	_cleanup_(cleanup_bio) BIO *bio = NULL;
-	char *data = NULL, *pem;
+	char *pem;
 	ssize_t n;
-	long size;
 	int r;
 
 	r = tls_open(settings, /* look= */ true, deadline, &tls, e);
@@ -442,11 +420,7 @@ int kmip_tls_look(const struct kmip_tls_settings *settings, int64_t deadline, ch
 						   settings->host);
 	if (e)
 		*e = ERROR_NULL;
-	bio = BIO_new(BIO_s_mem());
-	if (!bio || PEM_write_bio_X509(bio, tls->seen) != 1)
-		return error_oom(e);
-	size = BIO_get_mem_data(bio, &data);
-	pem = strndup(data, (size_t) size);
+	pem = x509_to_pem(tls->seen);
 	if (!pem)
 		return error_oom(e);
 	*ret_pem = pem;

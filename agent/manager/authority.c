@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/json.h"
+#include "crypto/x509.h"
 #include "manager/authority_cert.h"
 #include "manager/store.h"
 #include "manager/vault.h"
@@ -49,7 +50,7 @@ static void make_context(const char *id, char ret[64])
 
 static json_t *document_new(X509 *certificate, const char *names, json_t *sealed)
 {
-	_cleanup_free_ char *pem = cert_to_pem(certificate);
+	_cleanup_free_ char *pem = x509_to_pem(certificate);
 	char created[TIME_TEXT_SIZE];
 
 	time_format(time_now(), created);
@@ -89,8 +90,8 @@ static int keep(struct store *store, struct vault *vault, const char *id, X509 *
 static int fetch(struct store *store, struct vault *vault, const char *id, X509 **ret,
 		 EVP_PKEY **ret_key, char **ret_names, struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *certificate = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	_cleanup_secret_ struct secret der = SECRET_NULL;
 	_cleanup_json_ json_t *document = NULL;
 	const char *pem, *names;
@@ -108,7 +109,7 @@ static int fetch(struct store *store, struct vault *vault, const char *id, X509 
 		r = cert_key_from_der(&der, &key, e);
 	if (r < 0)
 		return r;
-	certificate = cert_from_pem(pem, strlen(pem));
+	certificate = x509_from_pem(pem, strlen(pem));
 	if (!certificate || X509_check_private_key(certificate, key) != 1)
 		return error_fail(e, EBADMSG, "Key and certificate \"%s\" of the manager's authority do not "
 				  "belong together: the store was altered, restore it", id);
@@ -125,8 +126,8 @@ static int fetch(struct store *store, struct vault *vault, const char *id, X509 
 
 int authority_init(struct store *store, struct vault *vault, const char *name, struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *certificate = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	int r;
 
 	r = cert_key_new("P-384", &key, e);
@@ -154,7 +155,7 @@ int authority_load(struct store *store, struct vault *vault, struct authority **
 	if (r == -ENOENT)
 		error_fail(e, r, "The manager has no authority: run vmcrypt-manager init first");
 	if (r == 0) {
-		authority->pem = cert_to_pem(authority->certificate);
+		authority->pem = x509_to_pem(authority->certificate);
 		if (!authority->pem)
 			r = error_oom(e);
 	}
@@ -196,13 +197,14 @@ const char *authority_pem(const struct authority *authority)
 void authority_fingerprint(const struct authority *authority,
 			   char ret[AUTHORITY_FINGERPRINT_SIZE])
 {
-	cert_fingerprint(authority->certificate, ret);
+	if (!x509_fingerprint(authority->certificate, ret))
+		ret[0] = '\0';
 }
 
 int authority_issue_server(struct authority *authority, const char *names, struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *certificate = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	int r;
 
 	r = cert_key_new("P-256", &key, e);
@@ -225,8 +227,8 @@ int authority_issue_server(struct authority *authority, const char *names, struc
 int authority_renew_server(struct authority *authority, int64_t now, bool *ret_renewed,
 			   struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *certificate = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	_cleanup_free_ char *names = NULL;
 	int64_t not_after;
 	int r;
@@ -234,7 +236,7 @@ int authority_renew_server(struct authority *authority, int64_t now, bool *ret_r
 	r = fetch(authority->store, authority->vault, ID_SERVER, &certificate, &key, &names, e);
 	if (r < 0)
 		return r;
-	not_after = cert_time(X509_get0_notAfter(certificate));
+	not_after = x509_seconds(X509_get0_notAfter(certificate));
 	*ret_renewed = false;
 	if (!authority_due(not_after, now))
 		return 0;
@@ -276,8 +278,8 @@ static bool give(SSL_CTX *ssl, X509 *server, EVP_PKEY *key, X509 *ca)
 
 int authority_use(struct authority *authority, SSL_CTX *ssl, struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *server = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *server = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	int r;
 
 	r = take_server(authority, &server, &key, e);
@@ -292,8 +294,8 @@ int authority_use(struct authority *authority, SSL_CTX *ssl, struct error *e)
 int authority_server(struct authority *authority, char **ret_pem, struct secret *ret_key,
 		     struct error *e)
 {
-	_cleanup_(cert_x509_freep) X509 *server = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *server = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	_cleanup_secret_ struct secret der = SECRET_NULL;
 	_cleanup_free_ char *own = NULL, *both = NULL;
 	int r;
@@ -303,7 +305,7 @@ int authority_server(struct authority *authority, char **ret_pem, struct secret 
 		r = cert_key_to_der(key, &der, e);
 	if (r < 0)
 		return r;
-	own = cert_to_pem(server);
+	own = x509_to_pem(server);
 	if (!own || asprintf(&both, "%s%s", own, authority->pem) < 0) {
 		both = NULL;
 		return error_oom(e);
@@ -319,8 +321,8 @@ int authority_issue_host(struct authority *authority, const char *host, const ch
 			 size_t csr_size, struct authority_certificate *ret, struct error *e)
 {
 	_cleanup_certificate_ struct authority_certificate issued = { .pem = NULL };
-	_cleanup_(cert_x509_freep) X509 *certificate = NULL;
-	_cleanup_(cert_pkey_freep) EVP_PKEY *key = NULL;
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	uint8_t uuid[UUID_SIZE];
 	int r;
 
@@ -331,13 +333,14 @@ int authority_issue_host(struct authority *authority, const char *host, const ch
 		r = cert_new_host(host, key, authority->certificate, authority->key, &certificate, e);
 	if (r < 0)
 		return r;
-	issued.pem = cert_to_pem(certificate);
+	issued.pem = x509_to_pem(certificate);
 	if (!issued.pem)
 		return error_oom(e);
 	cert_serial(certificate, issued.serial);
-	cert_fingerprint(certificate, issued.fingerprint);
-	issued.not_before = cert_time(X509_get0_notBefore(certificate));
-	issued.not_after = cert_time(X509_get0_notAfter(certificate));
+	if (!x509_fingerprint(certificate, issued.fingerprint))
+		return error_oom(e);
+	issued.not_before = x509_seconds(X509_get0_notBefore(certificate));
+	issued.not_after = x509_seconds(X509_get0_notAfter(certificate));
 	*ret = issued;
 	issued.pem = NULL;
 	return 0;

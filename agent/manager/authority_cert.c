@@ -11,6 +11,8 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
+#include "crypto/x509.h"
 
 #define SERIAL_BITS	128
 /* A clock of a host may be behind ours. */
@@ -62,16 +64,11 @@ static const char *ssl_text(void)
 static bool set_serial(X509 *certificate)
 {
 	uint8_t raw[SERIAL_BITS / 8];
-	BIGNUM *number;
-	bool ok;
 
 	if (getrandom_full(raw, sizeof(raw)) < 0)
 		return false;
 	raw[0] |= 0x80;
-	number = BN_bin2bn(raw, sizeof(raw), NULL);
-	ok = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate));
-	BN_free(number);
-	return ok;
+	return x509_number(certificate, raw, sizeof(raw));
 }
 
 static bool add_part(X509_NAME *name, const char *part, const char *value)
@@ -89,27 +86,14 @@ static bool set_subject(X509 *certificate, const struct profile *profile, const 
 	       add_part(name, "CN", common);
 }
 
-static bool add_extension(X509 *certificate, X509V3_CTX *ctx, int nid, const char *value)
-{
-	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, ctx, nid, value);
-	bool ok = extension && X509_add_ext(certificate, extension, -1) == 1;
-
-	X509_EXTENSION_free(extension);
-	return ok;
-}
-
 static bool add_extensions(X509 *certificate, X509 *issuer, const struct profile *profile)
 {
-	X509V3_CTX ctx;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, issuer, certificate, NULL, NULL, 0);
-	return add_extension(certificate, &ctx, NID_basic_constraints, profile->constraints) &&
-	       add_extension(certificate, &ctx, NID_key_usage, profile->usage) &&
+	return x509_extend(certificate, issuer, NID_basic_constraints, profile->constraints) &&
+	       x509_extend(certificate, issuer, NID_key_usage, profile->usage) &&
 	       (!profile->extended ||
-		add_extension(certificate, &ctx, NID_ext_key_usage, profile->extended)) &&
-	       add_extension(certificate, &ctx, NID_subject_key_identifier, "hash") &&
-	       add_extension(certificate, &ctx, NID_authority_key_identifier, "keyid:always");
+		x509_extend(certificate, issuer, NID_ext_key_usage, profile->extended)) &&
+	       x509_extend(certificate, issuer, NID_subject_key_identifier, "hash") &&
+	       x509_extend(certificate, issuer, NID_authority_key_identifier, "keyid:always");
 }
 
 /* @ca: NULL: signs itself. Never beyond the end of its authority. */
@@ -117,8 +101,8 @@ static bool set_times(X509 *certificate, X509 *ca, int days)
 {
 	time_t now = time(NULL), end = now + (time_t) days * CERT_DAY;
 
-	if (ca && cert_time(X509_get0_notAfter(ca)) < end)
-		end = cert_time(X509_get0_notAfter(ca));
+	if (ca && x509_seconds(X509_get0_notAfter(ca)) < end)
+		end = x509_seconds(X509_get0_notAfter(ca));
 	return ASN1_TIME_set(X509_getm_notBefore(certificate), now - BACKDATE) &&
 	       ASN1_TIME_set(X509_getm_notAfter(certificate), end);
 }
@@ -337,22 +321,28 @@ static int check_csr(X509_REQ *csr, EVP_PKEY **ret, struct error *e)
 
 int cert_csr_key(const char *csr, size_t size, EVP_PKEY **ret, struct error *e)
 {
-	X509_REQ *request;
-	BIO *bio;
+	_cleanup_(x509_request_freep) X509_REQ *request = NULL;
 	int r;
 
 	if (size > AUTHORITY_CSR_MAX)
 		return error_set(e, EBADMSG, EXIT_USAGE, 0,
 				 "A certificate request has at most %zu bytes", AUTHORITY_CSR_MAX);
-	bio = BIO_new_mem_buf(csr, (int) size);
-	if (!bio)
-		return error_oom(e);
-	request = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+	request = x509_request_from_pem(csr, size);
 	r = check_csr(request, ret, e);
-	X509_REQ_free(request);
-	BIO_free(bio);
 	ERR_clear_error();
 	return r;
+}
+
+void cert_serial(const X509 *certificate, char ret[AUTHORITY_SERIAL_SIZE])
+{
+	BIGNUM *number = ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), NULL);
+	uint8_t raw[(AUTHORITY_SERIAL_SIZE - 1) / 2] = { 0 };
+
+	/* Those of others may be longer: they are nobody's here. */
+	if (number && BN_num_bytes(number) <= (int) sizeof(raw))
+		BN_bn2binpad(number, raw, sizeof(raw));
+	BN_free(number);
+	hex_encode(raw, sizeof(raw), ret);
 }
 
 int cert_verify(X509 *certificate, X509 *ca, int purpose, struct error *e)

@@ -16,16 +16,6 @@
 
 #define CERT_DAY 86400
 
-static inline void cert_x509_freep(X509 **certificate)
-{
-	X509_free(*certificate);
-}
-
-static inline void cert_pkey_freep(EVP_PKEY **key)
-{
-	EVP_PKEY_free(*key);
-}
-
 /** cert_key_new() - a new EC key; @curve: "P-256", "P-384" */
 int cert_key_new(const char *curve, EVP_PKEY **ret, struct error *e);
 
@@ -56,17 +46,6 @@ int cert_verify(X509 *certificate, X509 *ca, int purpose, struct error *e);
 /** cert_host_name() - the UUID in a host's subject, which holds nothing else */
 int cert_host_name(X509 *certificate, char ret[UUID_TEXT_SIZE], struct error *e);
 
-/** cert_to_pem() - malloc'ed; NULL: out of memory */
-char *cert_to_pem(X509 *certificate);
-
-/** cert_from_pem() - NULL: not one certificate */
-X509 *cert_from_pem(const char *pem, size_t size);
-
-void cert_fingerprint(const X509 *certificate, char ret[AUTHORITY_FINGERPRINT_SIZE]);
-
 void cert_serial(const X509 *certificate, char ret[AUTHORITY_SERIAL_SIZE]);
-
-/** cert_time() - seconds since 1970 */
-int64_t cert_time(const ASN1_TIME *time);
 
 #endif

@@ -5,7 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "common/encode.h"
+#include "crypto/x509.h"
 
 static const char ciphers[] =
 	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256";
@@ -42,17 +42,13 @@ int web_tls_setup(SSL_CTX *ctx)
 	return 0;
 }
 
+_Static_assert(HTTP_FINGERPRINT_SIZE == X509_FINGERPRINT_SIZE, "both are a SHA-256 in hex");
+
 void web_tls_fingerprint(SSL *ssl, char ret[HTTP_FINGERPRINT_SIZE])
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int size;
 	X509 *certificate = ssl ? SSL_get1_peer_certificate(ssl) : NULL;
 
-	ret[0] = '\0';
-	if (!certificate)
-		return;
-	if (X509_digest(certificate, EVP_sha256(), digest, &size) == 1 &&
-	    2 * (size_t)size + 1 == HTTP_FINGERPRINT_SIZE)
-		hex_encode(digest, size, ret);
+	if (!certificate || !x509_fingerprint(certificate, ret))
+		ret[0] = '\0';
 	X509_free(certificate);
 }
