@@ -86,15 +86,14 @@ static int keep(struct store *store, struct vault *vault, const char *id, X509 *
 	return store_insert(store, KIND, id, document, e);
 }
 
-/* @ret_names: malloc'ed, may be NULL */
 static int fetch(struct store *store, struct vault *vault, const char *id, X509 **ret,
-		 EVP_PKEY **ret_key, char **ret_names, struct error *e)
+		 EVP_PKEY **ret_key, struct error *e)
 {
 	_cleanup_(x509_freep) X509 *certificate = NULL;
 	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
 	_cleanup_secret_ struct secret der = SECRET_NULL;
 	_cleanup_json_ json_t *document = NULL;
-	const char *pem, *names;
+	const char *pem;
 	char context[64];
 	int r;
 
@@ -113,12 +112,6 @@ static int fetch(struct store *store, struct vault *vault, const char *id, X509 
 	if (!certificate || X509_check_private_key(certificate, key) != 1)
 		return error_fail(e, EBADMSG, "Key and certificate \"%s\" of the manager's authority do not "
 				  "belong together: the store was altered, restore it", id);
-	names = json_string_value(json_object_get(document, "names"));
-	if (ret_names) {
-		*ret_names = strdup(names ? names : "");
-		if (!*ret_names)
-			return error_oom(e);
-	}
 	*ret = TAKE_PTR(certificate);
 	*ret_key = TAKE_PTR(key);
 	return 0;
@@ -151,7 +144,7 @@ int authority_load(struct store *store, struct vault *vault, struct authority **
 	authority->store = store;
 	authority->vault = vault;
 	pthread_mutex_init(&authority->lock, NULL);
-	r = fetch(store, vault, ID_CA, &authority->certificate, &authority->key, NULL, e);
+	r = fetch(store, vault, ID_CA, &authority->certificate, &authority->key, e);
 	if (r == -ENOENT)
 		error_fail(e, r, "The manager has no authority: run vmcrypt-manager init first");
 	if (r == 0) {
@@ -160,7 +153,7 @@ int authority_load(struct store *store, struct vault *vault, struct authority **
 			r = error_oom(e);
 	}
 	if (r == 0) {
-		r = fetch(store, vault, ID_SERVER, &authority->server, &authority->server_key, NULL, e);
+		r = fetch(store, vault, ID_SERVER, &authority->server, &authority->server_key, e);
 		/* Only between init's two steps. */
 		if (r == -ENOENT) {
 			r = 0;
@@ -224,28 +217,6 @@ int authority_issue_server(struct authority *authority, const char *names, struc
 	return 0;
 }
 
-int authority_renew_server(struct authority *authority, int64_t now, bool *ret_renewed,
-			   struct error *e)
-{
-	_cleanup_(x509_freep) X509 *certificate = NULL;
-	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
-	_cleanup_free_ char *names = NULL;
-	int64_t not_after;
-	int r;
-
-	r = fetch(authority->store, authority->vault, ID_SERVER, &certificate, &key, &names, e);
-	if (r < 0)
-		return r;
-	not_after = x509_seconds(X509_get0_notAfter(certificate));
-	*ret_renewed = false;
-	if (!authority_due(not_after, now))
-		return 0;
-	r = authority_issue_server(authority, names, e);
-	if (r == 0)
-		*ret_renewed = true;
-	return r;
-}
-
 /* The server's pair, each with a reference of the caller's. */
 static int take_server(struct authority *authority, X509 **ret, EVP_PKEY **ret_key,
 		       struct error *e)
@@ -264,6 +235,40 @@ static int take_server(struct authority *authority, X509 **ret, EVP_PKEY **ret_k
 		return error_fail(e, ENOENT, "The manager has no server certificate: run vmcrypt-manager "
 				  "init first");
 	return 0;
+}
+
+/* The names that the server's certificate was made for, malloc'ed. */
+static int server_names(struct authority *authority, char **ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(authority->store, KIND, ID_SERVER, &document, e);
+
+	if (r < 0)
+		return r;
+	*ret = strdup(json_text(document, "names"));
+	return *ret ? 0 : error_oom(e);
+}
+
+int authority_renew_server(struct authority *authority, int64_t now, bool *ret_renewed,
+			   struct error *e)
+{
+	_cleanup_(x509_freep) X509 *certificate = NULL;
+	_cleanup_(x509_key_freep) EVP_PKEY *key = NULL;
+	_cleanup_free_ char *names = NULL;
+	int r;
+
+	r = take_server(authority, &certificate, &key, e);
+	if (r < 0)
+		return r;
+	*ret_renewed = false;
+	if (!authority_due(x509_seconds(X509_get0_notAfter(certificate)), now))
+		return 0;
+	r = server_names(authority, &names, e);
+	if (r == 0)
+		r = authority_issue_server(authority, names, e);
+	if (r == 0)
+		*ret_renewed = true;
+	return r;
 }
 
 static bool give(SSL_CTX *ssl, X509 *server, EVP_PKEY *key, X509 *ca)
