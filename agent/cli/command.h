@@ -121,6 +121,16 @@ struct cli_command {
 	void (*show_event)(FILE *out, const json_t *event);
 };
 
+/* The options of every command that takes a password. */
+#define CLI_PASSWORD_FILE \
+	{ .name = "password-file", .value = "FILE", .kind = CLI_SECRET_FILE, \
+	  .excludes = "password-fd", \
+	  .help = "read the password from FILE; one newline at its end is cut" }
+#define CLI_PASSWORD_FD \
+	{ .name = "password-fd", .value = "N", .kind = CLI_SECRET_FD, \
+	  .excludes = "password-file", \
+	  .help = "read the password from file descriptor N, to its end" }
+
 extern const struct cli_command cli_commands[];
 extern const size_t cli_n_commands;
 

@@ -29,14 +29,6 @@
 #define ALLOW_UNSEALED \
 	{ .name = "allow-unsealed", .kind = CLI_FLAG, .excludes = "require-tpm", \
 	  .help = "keep the key in a file of root's where there is no TPM" }
-#define PASSWORD_FILE \
-	{ .name = "password-file", .value = "FILE", .kind = CLI_SECRET_FILE, \
-	  .excludes = "password-fd", \
-	  .help = "read the password from FILE; one newline at its end is cut" }
-#define PASSWORD_FD \
-	{ .name = "password-fd", .value = "N", .kind = CLI_SECRET_FD, \
-	  .excludes = "password-file", \
-	  .help = "read the password from file descriptor N, to its end" }
 
 const struct cli_command cli_commands[] = {
 	{
@@ -103,7 +95,7 @@ const struct cli_command cli_commands[] = {
 			{ .name = "out", .value = "FILE", .kind = CLI_OUT_FILE,
 			  .required = true,
 			  .help = "the file to be made; it must not exist" },
-			PASSWORD_FILE, PASSWORD_FD,
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
 		},
 		.show = show_provider_backup,
 	},
@@ -118,7 +110,7 @@ const struct cli_command cli_commands[] = {
 		.options = {
 			{ .name = "dry-run", .kind = CLI_FLAG,
 			  .help = "open the backup, say what it holds, change nothing" },
-			REQUIRE_TPM, ALLOW_UNSEALED, PASSWORD_FILE, PASSWORD_FD,
+			REQUIRE_TPM, ALLOW_UNSEALED, CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
 		},
 		.show = show_provider_restore,
 	},

@@ -7,14 +7,6 @@
 	{ .name = noun, .value = word, .kind = how, .help = "which " noun }
 #define NAME(noun) \
 	{ .name = "name", .value = "NAME", .kind = CLI_TEXT, .help = "name of the " noun }
-#define PASSWORD_FILE \
-	{ .name = "password-file", .value = "FILE", .kind = CLI_SECRET_FILE, \
-	  .excludes = "password-fd", \
-	  .help = "read the password from FILE; one newline at its end is cut" }
-#define PASSWORD_FD \
-	{ .name = "password-fd", .value = "N", .kind = CLI_SECRET_FD, \
-	  .excludes = "password-file", \
-	  .help = "read the password from file descriptor N, to its end" }
 #define COLUMNS(c) .columns = c, .n_columns = ARRAY_SIZE(c)
 
 /* So that an administrator can compare it with what "vmcrypt-manager init" said. */
@@ -113,7 +105,7 @@ const struct cli_command manager_commands[] = {
 		.positionals = {
 			{ .name = "name", .value = "USER", .kind = CLI_TEXT, .help = "name of the user" },
 		},
-		.options = { PASSWORD_FILE, PASSWORD_FD },
+		.options = { CLI_PASSWORD_FILE, CLI_PASSWORD_FD },
 	},
 	{
 		.noun = "session", .verb = "show", .route = "GET /session", COLUMNS(session_fields),
@@ -133,7 +125,7 @@ const struct cli_command manager_commands[] = {
 		.summary = "make a user, who may do nothing before a permission is given",
 		.secret = CLI_SECRET_NEW,
 		.positionals = { NAME("user") },
-		.options = { PASSWORD_FILE, PASSWORD_FD },
+		.options = { CLI_PASSWORD_FILE, CLI_PASSWORD_FD },
 	},
 	{
 		.noun = "user", .verb = "password", .route = "PATCH /users/{user}",
@@ -141,7 +133,7 @@ const struct cli_command manager_commands[] = {
 		.summary = "change a user's password; all sessions of the user end",
 		.secret = CLI_SECRET_NEW,
 		.positionals = { OBJECT("user", "USER", CLI_TEXT) },
-		.options = { PASSWORD_FILE, PASSWORD_FD },
+		.options = { CLI_PASSWORD_FILE, CLI_PASSWORD_FD },
 	},
 	{
 		.noun = "user", .verb = "delete", .route = "DELETE /users/{user}",
