@@ -107,7 +107,8 @@ static int for_command(int option, struct options *o, struct error *e)
 		o->threads = (unsigned int)n;
 		break;
 	default:
-		return error_usage(e, "Wrong option: see vmcrypt-manager --help");
+		return error_usage(e, "There is no option \"%.64s\", or it lacks its value: see vmcrypt-manager --help",
+				   o->word);
 	}
 	if (r == 0 && o->serve != (option >= OPT_LISTEN))
 		return error_usage(e, "--%s is no option of %s: see vmcrypt-manager --help",
@@ -147,8 +148,11 @@ int options_read(int argc, char *argv[], struct options *ret, struct error *e)
 
 	o.serve = command && !strcmp(command, "serve");
 	optind = command ? 2 : 1;
-	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
+	opterr = 0;	/* one message, ours */
+	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		o.word = argv[optind - 1];
 		r = one(option, &o, e);
+	}
 	if (r)
 		return r;
 	if (!command || (!o.serve && strcmp(command, "init") != 0) || optind < argc)

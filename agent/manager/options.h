@@ -17,9 +17,11 @@
 /**
  * struct options - what was asked for; all texts belong to argv
  * @serve: else init
+ * @word: the option that was looked at last, for what is wrong with it
  */
 struct options {
 	bool serve;
+	const char *word;
 	const char *dir;
 	const char *tcti;
 	const char *listen;
