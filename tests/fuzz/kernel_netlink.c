@@ -318,6 +318,7 @@ int main(int argc, char **argv)
 	const uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) << 24;
 	static struct fuzz f;
 	const size_t size = 256 * KIB;
+	unsigned long sent = 0;
 	uint8_t *p = buffer(size);
 	struct vdisk v;
 	int r = test_begin(&f.nl);
@@ -336,12 +337,15 @@ int main(int argc, char **argv)
 	}
 	printf("1..2\n# %lu messages from seed %#llx\n", count, (unsigned long long)first);
 	r = run_cases(&f, first, count);
-	for (unsigned int i = 0; i < ARRAY_SIZE(f.answered); i++)
+	for (unsigned int i = 0; i < ARRAY_SIZE(f.answered); i++) {
+		sent += f.answered[i];
 		if (f.answered[i])
 			printf("# %lu answered %s\n", f.answered[i], i ? strerror((int)i) : "0");
+	}
 	printf("# %lu sent unspoilt, %lu keys taken\n", f.good, f.taken);
-	printf("%s 1 %lu messages, each answered as it should\n",
-	       r || !f.taken ? "not ok" : "ok", count);
+	/* a KEY_SET is passed over while no key can be prepared */
+	printf("%s 1 %lu of %lu messages sent, each answered as it should\n",
+	       r || !f.taken || sent < count / 2 ? "not ok" : "ok", sent, count);
 	r = disk_is_well(&v, &f.nl, p, size);
 	printf("%s 2 the disk kept its key and its data\n", r ? "not ok" : "ok");
 	vdisk_free(&v);
