@@ -85,7 +85,7 @@ def a_new_manager_has_one_administrator():
     # The CA comes over a connection that is not trusted yet; the fingerprint makes it so
     blind = ssl.create_default_context()
     blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
-    with urllib.request.urlopen(f"https://localhost:{SERVER.port}/api/v1/about", timeout=60, context=blind) as answer:
+    with urllib.request.urlopen(f"https://127.0.0.1:{SERVER.port}/api/v1/about", timeout=60, context=blind) as answer:
         about = json.load(answer)
     assert about["authority"]["fingerprint"] in result.stdout, (about, result.stdout)
     with open(path("ca.pem"), "w", encoding="ascii") as file:
