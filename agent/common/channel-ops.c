@@ -25,6 +25,7 @@ enum type {
 	TYPE_BASE64,
 	TYPE_PEM,
 	TYPE_OBJECT,
+	TYPE_KEY,
 	TYPE_ARRAY,
 };
 
@@ -144,6 +145,34 @@ static const struct field push_args[] = {
 	{ .name = NULL }
 };
 
+static const struct field probe_args[] = {
+	{ .name = "key", .type = TYPE_KEY, .element = key },
+	{ .name = "nonce", .type = TYPE_BASE64, .max = CHANNEL_NONCE_SIZE },
+	{ .name = NULL }
+};
+
+static const struct field probe_result[] = {
+	{ .name = "iv", .type = TYPE_BASE64, .max = 12 },
+	{ .name = "ciphertext", .type = TYPE_BASE64, .max = CHANNEL_NONCE_SIZE },
+	{ .name = "tag", .type = TYPE_BASE64, .max = 16 },
+	{ .name = NULL }
+};
+
+static const struct field kdk_args[] = {
+	{ .name = "provider", .type = TYPE_UUID },
+	{ .name = "name", .type = TYPE_WORD, .max = NAME_MAX_BYTES },
+	{ .name = "created", .type = TYPE_WORD, .max = CHANNEL_WORD_MAX },
+	{ .name = "require_tpm", .type = TYPE_BOOL },
+	{ .name = "default", .type = TYPE_BOOL },
+	{ .name = "sealed", .type = TYPE_BASE64, .max = CHANNEL_SEALED_SIZE },
+	{ .name = NULL }
+};
+
+static const struct field remove_args[] = {
+	{ .name = "provider", .type = TYPE_UUID },
+	{ .name = NULL }
+};
+
 static const struct field refused[] = {
 	{ .name = "provider", .type = TYPE_UUID },
 	{ .name = "key", .type = TYPE_WORD, .max = CHANNEL_WORD_MAX },
@@ -173,6 +202,9 @@ static const struct operation operations[] = {
 	{ "provider.set", CHANNEL_MANAGER, provider_args, nothing },
 	{ "key.push", CHANNEL_MANAGER, push_args, push_result },
 	{ "key.remove", CHANNEL_MANAGER, key_name, nothing },
+	{ "key.probe", CHANNEL_MANAGER, probe_args, probe_result },
+	{ "kdk.push", CHANNEL_MANAGER, kdk_args, nothing },
+	{ "provider.remove", CHANNEL_MANAGER, remove_args, nothing },
 	{ "host.removed", CHANNEL_MANAGER, nothing, nothing },
 	{ "run", CHANNEL_MANAGER, run_args, NULL },
 };
@@ -281,6 +313,8 @@ static int check_field(const struct field *f, const json_t *object, const char *
 		return check_base64(f, object, what, e);
 	case TYPE_OBJECT:
 		return json_get_object(object, what, f->name, &member, e);
+	case TYPE_KEY:
+		return check_shape(f->element, json_object_get(object, f->name), what, e);
 	case TYPE_ARRAY:
 		return check_array(f, object, what, e);
 	case TYPE_TEXT:

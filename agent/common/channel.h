@@ -58,7 +58,7 @@
  *
  *   KEY = {"provider":uuid, "provider_name":name, "key":word, "sealed":base64}
  *
- * A KEK travels only to a host in mode safe, and only if the VM that the key is
+ * A KEK or a KDK travels only to a host in mode safe, a KEK only if the VM that the key is
  * for is registered to the host or its cluster.
  *
  * Operations
@@ -83,7 +83,8 @@
  *   Makes a key at the provider's key server and activates it; null: the
  *   provider that is the default of the host's cluster. Sent to the cluster's
  *   other hosts by key.push before it is answered, as far as they can be
- *   reached. A VM that no host has yet is registered to the host.
+ *   reached. A VM that is registered nowhere yet is registered to the host's
+ *   cluster, or to the host when that is in none.
  *
  * key.get       {"provider":uuid, "key":word, "vm":text|null} -> KEY
  *   vm: as the disk's header names it, null when that is not known; a hint for
@@ -115,6 +116,22 @@
  *   At most CHANNEL_LIST_MAX.
  * key.remove    {"provider":uuid, "key":word} -> {}
  *   EBUSY while a disk of the host uses it; ENOENT: it was not there.
+ * key.probe     {"key":KEY, "nonce":base64 of 32 bytes}
+ *   -> {"iv":base64 of 12, "ciphertext":base64 of 32, "tag":base64 of 16}
+ *   The host opens the KEK, encrypts the nonce under it (AES-256-GCM, additional
+ *   data "vmcrypt-probe-v1|HOST") and forgets it: whoever has the KEK sees that
+ *   this host can wrap with it.
+ *
+ * kdk.push      {"provider":uuid, "name":name, "created":text, "require_tpm":b,
+ *                "default":b, "sealed":base64} -> {}
+ *   A native provider: the host keeps the KDK, and makes and gets keys of this
+ *   provider by itself from then on. The KDK is sealed with box_seal_kdk(). It is
+ *   kept sealed to the TPM; without one as a file, or refused with ENODEV where
+ *   require_tpm. EEXIST: another provider has the name, EKEYREJECTED: another KDK is
+ *   here under this UUID, and stays. created: RFC 3339.
+ * provider.remove {"provider":uuid} -> {}
+ *   The reverse, erased. EBUSY while a disk of the host needs it, ENOENT: it was
+ *   not there, EINVAL: not one that the manager gave.
  *
  * host.removed  {} -> {}
  *   The host is not one of the manager's any more: it forgets all keys, its
@@ -149,7 +166,9 @@
 #define CHANNEL_TEXT_MAX	255	/* bytes */
 #define CHANNEL_PEM_MAX		16384	/* bytes */
 #define CHANNEL_PUBLIC_KEY_SIZE	32	/* bytes, of hello */
-#define CHANNEL_SEALED_SIZE	80	/* bytes, of KEY */
+#define CHANNEL_SEALED_SIZE	80	/* bytes, of KEY and kdk.push */
+#define CHANNEL_NONCE_SIZE	32	/* bytes, of key.probe, and of its ciphertext */
+#define CHANNEL_PROBE_LABEL	"vmcrypt-probe-v1"
 
 /** enum channel_side - who asks */
 enum channel_side {

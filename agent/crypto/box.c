@@ -331,3 +331,44 @@ int box_open_kek(const struct box_key *key, const uint8_t provider[UUID_SIZE],
 	*ret = secret_take(&kek);
 	return 0;
 }
+
+static size_t kdk_aad(const uint8_t provider[UUID_SIZE], const uint8_t host[UUID_SIZE],
+		      char ret[2 * UUID_TEXT_SIZE])
+{
+	char provider_text[UUID_TEXT_SIZE], host_text[UUID_TEXT_SIZE];
+
+	uuid_format(provider, provider_text);
+	uuid_format(host, host_text);
+	return (size_t)snprintf(ret, 2 * UUID_TEXT_SIZE, "%s|%s", provider_text, host_text);
+}
+
+int box_seal_kdk(const uint8_t peer[BOX_KEY_SIZE], const uint8_t provider[UUID_SIZE],
+		 const uint8_t host[UUID_SIZE], const struct secret *kdk, struct box *ret,
+		 struct error *e)
+{
+	char aad[2 * UUID_TEXT_SIZE];
+	size_t size = kdk_aad(provider, host, aad);
+
+	if (kdk->size != KDK_SIZE)
+		return error_fail(e, EINVAL, "Cannot seal a KDK: it has %zu bytes, not %d",
+				  kdk->size, KDK_SIZE);
+	return box_seal(peer, BOX_KDK_LABEL, aad, size, kdk, ret, e);
+}
+
+int box_open_kdk(const struct box_key *key, const uint8_t provider[UUID_SIZE],
+		 const uint8_t host[UUID_SIZE], const struct box *box, struct secret *ret,
+		 struct error *e)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	char aad[2 * UUID_TEXT_SIZE];
+	size_t size = kdk_aad(provider, host, aad);
+	int r = box_open(key, BOX_KDK_LABEL, aad, size, box, &kdk, e);
+
+	if (r < 0)
+		return r;
+	if (kdk.size != KDK_SIZE)
+		return error_fail(e, EBADMSG, "A KDK was sealed with %zu bytes, not %d", kdk.size,
+				  KDK_SIZE);
+	*ret = secret_take(&kdk);
+	return 0;
+}

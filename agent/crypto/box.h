@@ -36,6 +36,7 @@
 #define BOX_SIZE_MAX	(BOX_PLAIN_MAX + BOX_OVERHEAD)
 
 #define BOX_KEK_LABEL	"vmcrypt-kek-seal-v1"
+#define BOX_KDK_LABEL	"vmcrypt-kdk-seal-v1"
 
 /**
  * struct box_key - the receiver's key pair, for as long as one connection lives
@@ -119,6 +120,21 @@ int box_seal_kek(const uint8_t peer[BOX_KEY_SIZE], const uint8_t provider[UUID_S
 int box_open_kek(const struct box_key *key, const uint8_t provider[UUID_SIZE],
 		 const char *key_id, const uint8_t host[UUID_SIZE], const struct box *box,
 		 struct secret *ret, struct error *e);
+
+/**
+ * box_seal_kdk() - the same for the KDK of a native provider
+ *
+ * BOX_KDK_LABEL, and "PROVIDER|HOST" as additional data: neither a KDK nor a KEK
+ * can be passed off as the other.
+ */
+int box_seal_kdk(const uint8_t peer[BOX_KEY_SIZE], const uint8_t provider[UUID_SIZE],
+		 const uint8_t host[UUID_SIZE], const struct secret *kdk, struct box *ret,
+		 struct error *e);
+
+/** box_open_kdk() - the reverse; -EBADMSG also for what is no KDK_SIZE bytes */
+int box_open_kdk(const struct box_key *key, const uint8_t provider[UUID_SIZE],
+		 const uint8_t host[UUID_SIZE], const struct box *box, struct secret *ret,
+		 struct error *e);
 
 /**
  * box_public_key() - the public half of a private key

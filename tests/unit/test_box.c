@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include "crypto/box.h"
+#include "crypto/kdf.h"
 #include "crypto/wrap.h"
 
 #define PROVIDER	"01234567-89ab-cdef-0123-456789abcdef"
@@ -149,6 +150,27 @@ static void binds_provider_key_and_host(void **state)
 }
 
 /* A sender with the right label and additional data, but no KEK inside. */
+static void a_kdk_is_for_its_provider_and_host(void **state)
+{
+	_cleanup_secret_ struct secret kdk = SECRET_NULL, back = SECRET_NULL, dek = SECRET_NULL;
+	_cleanup_box_key_ struct box_key receiver = BOX_KEY_NULL;
+	const uint8_t a[UUID_SIZE] = { 1 }, b[UUID_SIZE] = { 2 };
+	struct box box;
+
+	(void)state;
+	assert_int_equal(box_key_new(&receiver, &e), 0);
+	assert_int_equal(secret_random(KDK_SIZE, &kdk), 0);
+	assert_int_equal(box_seal_kdk(receiver.public_key, a, b, &kdk, &box, &e), 0);
+	assert_int_equal(box_open_kdk(&receiver, b, b, &box, &back, &e), -EBADMSG);
+	assert_int_equal(box_open_kdk(&receiver, a, a, &box, &back, &e), -EBADMSG);
+	assert_int_equal(box_open_kek(&receiver, a, "k", b, &box, &back, &e), -EBADMSG);
+	assert_null(back.data);
+	assert_int_equal(box_open_kdk(&receiver, a, b, &box, &back, &e), 0);
+	assert_true(secret_equal(&back, &kdk));
+	assert_int_equal(secret_random(KDK_SIZE + 1, &dek), 0);
+	assert_int_equal(box_seal_kdk(receiver.public_key, a, b, &dek, &box, &e), -EINVAL);
+}
+
 static void a_kek_has_its_size(void **state)
 {
 	_cleanup_secret_ struct secret odd = SECRET_NULL, back = SECRET_NULL;
@@ -202,6 +224,7 @@ int main(void)
 		cmocka_unit_test(opens_at_every_size),
 		cmocka_unit_test(shows_every_change),
 		cmocka_unit_test(binds_provider_key_and_host),
+		cmocka_unit_test(a_kdk_is_for_its_provider_and_host),
 		cmocka_unit_test(a_kek_has_its_size),
 		cmocka_unit_test(refuses),
 	};

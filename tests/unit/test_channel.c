@@ -43,6 +43,12 @@ static const struct example examples[] = {
 	{ CHANNEL_MANAGER, "key.push", "{\"keys\":[" KEY "," KEY "]}",
 	  "{\"refused\":[{\"provider\":" U ",\"key\":\"k\",\"text\":\"does not open\"}]}" },
 	{ CHANNEL_MANAGER, "key.remove", "{\"provider\":" U ",\"key\":\"k\"}", "{}" },
+	{ CHANNEL_MANAGER, "key.probe", "{\"key\":" KEY ",\"nonce\":" B32 "}",
+	  "{\"iv\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":" B32 ",\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}" },
+	{ CHANNEL_MANAGER, "kdk.push", "{\"provider\":" U ",\"name\":\"native1\","
+	  "\"created\":\"2026-11-24T12:00:00Z\",\"require_tpm\":true,\"default\":false,"
+	  "\"sealed\":" B80 "}", "{}" },
+	{ CHANNEL_MANAGER, "provider.remove", "{\"provider\":" U "}", "{}" },
 	{ CHANNEL_MANAGER, "host.removed", "{}", "{}" },
 	{ CHANNEL_MANAGER, "run", "{\"op\":\"disk.list\",\"args\":{},\"user\":\"root\"}", "{\"disks\":[]}" },
 };
@@ -126,6 +132,9 @@ static void bounds_values(void **state)
 {
 	static const struct { const char *op, *args; } bad[] = {
 		{ "mode.set", "{\"mode\":\"Safe\"}" },
+		{ "key.probe", "{\"key\":null,\"nonce\":" B32 "}" },
+		{ "key.probe", "{\"key\":{\"provider\":" U "},\"nonce\":" B32 "}" },
+		{ "key.probe", "{\"nonce\":" B32 "}" },
 		{ "key.remove", "{\"provider\":" U ",\"key\":\"a b\"}" },
 		{ "key.remove", "{\"provider\":" U ",\"key\":\"\"}" },
 		{ "key.remove", "{\"provider\":" U ",\"key\":\"\\u00e9\"}" },
