@@ -11,6 +11,8 @@
 #include "manager/vault.h"
 
 struct authority;
+struct links;
+struct providers;
 struct sessions;
 struct store;
 struct users;
@@ -28,6 +30,8 @@ struct manager {
 	struct authority *authority;
 	struct sessions *sessions;
 	struct users *users;
+	struct links *links;
+	struct providers *providers;
 	int64_t started;
 };
 
