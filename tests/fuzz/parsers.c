@@ -16,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/conf.h"
 #include "common/encode.h"
+#include "common/jointoken.h"
 #include "common/json.h"
 #include "crypto/backup.h"
 #include "crypto/wrap.h"
@@ -81,6 +82,20 @@ static void fuzz_backup(const char *text, size_t size)
 
 	if (secret_copy("x", 1, &password) == 0)
 		spoken(backup_read((const uint8_t *) text, size, &password, &content, &e), &e);
+}
+
+static void fuzz_jointoken(const char *text, size_t size)
+{
+	_cleanup_jointoken_ struct jointoken token = JOINTOKEN_NULL;
+	_cleanup_secret_ struct secret again = SECRET_NULL;
+	struct error e = ERROR_NULL;
+
+	if (spoken(jointoken_parse(text, size, &token, &e), &e) < 0)
+		return;
+	/* One token has one text. */
+	if (jointoken_format(&token, &again, &e) < 0 || again.size > size ||
+	    memcmp(again.data, text, again.size) != 0)
+		abort();
 }
 
 static void fuzz_text(const char *text, size_t size)
@@ -206,7 +221,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(const char *text, size_t size) = {
 		fuzz_json, fuzz_wrap, fuzz_token, fuzz_backup, fuzz_text, fuzz_request, fuzz_disktab,
-		fuzz_conf, fuzz_answer, fuzz_kmip,
+		fuzz_conf, fuzz_answer, fuzz_kmip, fuzz_jointoken,
 	};
 
 	if (size == 0 || secret_init() < 0)
