@@ -274,6 +274,17 @@ static void set_tag(uint32_t tag, struct kmip_attribute *a)
 	a->kind = one ? one->kind : KMIP_KIND_OTHER;
 }
 
+/* KMIP 2.1 section 4.58: an identifier may be a reference to another one. */
+static void set_reference(const struct ttlv_item *item, struct kmip_attribute *a)
+{
+	if (a->tag != KMIP_TAG_UNIQUE_IDENTIFIER)
+		return;
+	if (item->type == TTLV_ENUMERATION)
+		a->kind = KMIP_KIND_ENUMERATION;
+	else if (item->type == TTLV_INTEGER)
+		a->kind = KMIP_KIND_INTEGER;
+}
+
 static int set_name(const struct kmip_version *version, const char *vendor, const char *name,
 		    struct kmip_attribute *a, struct error *e)
 {
@@ -344,6 +355,7 @@ int kmip_next_attribute(struct ttlv_reader *r, const struct kmip_version *versio
 		rc = get_structure(&item, version, &a, e);
 	} else {
 		set_tag(item.tag, &a);
+		set_reference(&item, &a);
 		rc = get_value(&item, &a, e);
 	}
 	if (rc < 0)

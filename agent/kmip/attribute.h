@@ -30,7 +30,8 @@ enum kmip_kind {
  * struct kmip_attribute - one attribute, or the name of one
  * @tag: KMIP_TAG_*; 0: a custom one
  * @name: of a custom one, as 1.x has it: "x-Product"
- * @kind: of the value; for one with a tag, the tag's own
+ * @kind: of the value; for one with a tag, the tag's own, except that 2.x may have
+ *	ENUMERATION or INTEGER, a reference, for the unique identifier
  * @number: INTEGER, ENUMERATION, DATE (seconds since 1970), MODE
  * @text: TEXT, NAME
  */

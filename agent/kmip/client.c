@@ -217,7 +217,7 @@ int kmip_create_key(struct kmip_client *client, char ret_id[KMIP_ID_SIZE], struc
 	int r;
 
 	r = call_one(client, &request, &answer, e);
-	return r < 0 ? r : kmip_get_id(&answer.response.results[0].payload, ret_id, e);
+	return r < 0 ? r : kmip_get_id(&answer.response, 0, ret_id, e);
 }
 
 int kmip_key_state(struct kmip_client *client, const char *id, uint32_t *ret, struct error *e)

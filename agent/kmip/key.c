@@ -50,7 +50,7 @@ static int get_wrapping_key(const struct ttlv_item *from, struct kmip_wrapping *
 	r = ttlv_enter(from, &inside, e);
 	if (r == 0)
 		r = ttlv_need(&inside, KMIP_TAG_UNIQUE_IDENTIFIER, "Unique Identifier", &item, e);
-	if (r == 0)
+	if (r == 0 && item.type != TTLV_ENUMERATION && item.type != TTLV_INTEGER)
 		r = ttlv_text(&item, ret->key_id, sizeof(ret->key_id), e);
 	if (r == 0)
 		r = ttlv_find(&inside, KMIP_TAG_PARAMETERS, &item, e);

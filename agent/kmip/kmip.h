@@ -128,6 +128,19 @@ enum kmip_operation {
 	KMIP_DISCOVER_VERSIONS		= 0x1e,
 };
 
+/**
+ * enum kmip_reference - an identifier by the operation before that gave it: of 2.x
+ *	(2.1 section 11.60)
+ * @KMIP_PLACEHOLDER: whichever operation it was
+ */
+enum kmip_reference {
+	KMIP_PLACEHOLDER		= 0x01,
+	KMIP_FROM_CREATE		= 0x03,
+	KMIP_FROM_LOCATE		= 0x0b,
+	KMIP_FROM_REGISTER		= 0x0c,
+	KMIP_FROM_REKEY			= 0x0d,
+};
+
 enum kmip_object_type { KMIP_SYMMETRIC_KEY = 2 };
 enum kmip_algorithm { KMIP_AES = 3 };
 enum kmip_key_format { KMIP_RAW = 1 };

@@ -67,6 +67,10 @@ static void put_id(struct ttlv_writer *w, const struct kmip_request *request)
 {
 	if (request->id)
 		ttlv_put_text(w, KMIP_TAG_UNIQUE_IDENTIFIER, request->id);
+	else if (request->reference)
+		ttlv_put_enumeration(w, KMIP_TAG_UNIQUE_IDENTIFIER, request->reference);
+	else if (request->nth)
+		ttlv_put_integer(w, KMIP_TAG_UNIQUE_IDENTIFIER, *request->nth);
 }
 
 /* KMIP 1.4 sections 2.1.5 and 2.1.6: the same items under two tags. */
@@ -279,6 +283,14 @@ static bool needs_met(unsigned int needs, const struct kmip_request *request)
 		 (needs & NEED_QUERY && !request->n_queries));
 }
 
+/* KMIP 2.1 section 4.58: text, enumeration or integer; before 2.0 text alone. */
+static bool id_fits(const struct kmip_version *version, const struct kmip_request *request)
+{
+	int ways = !!request->id + !!request->reference + !!request->nth;
+
+	return ways <= 1 && (version->major >= 2 || ways == !!request->id);
+}
+
 static int put_item(struct ttlv_writer *w, const struct kmip_options *options,
 		    const struct kmip_request *request, size_t i, bool with_id, struct error *e)
 {
@@ -288,6 +300,9 @@ static int put_item(struct ttlv_writer *w, const struct kmip_options *options,
 	if (!operation || !needs_met(operation->needs, request))
 		return error_usage(e, "Writing a KMIP request: something is missing that %s must have",
 				   kmip_operation_name(request->operation));
+	if (!id_fits(&options->version, request))
+		return error_usage(e, "Writing a KMIP request: a key for %s is named in a way that version %d.%d does not have",
+				   operation->name, options->version.major, options->version.minor);
 	ttlv_begin(w, KMIP_TAG_BATCH_ITEM);
 	ttlv_put_enumeration(w, KMIP_TAG_OPERATION, request->operation);
 	if (with_id) {

@@ -9,7 +9,8 @@
 
 /**
  * struct kmip_wrapping - how a key is wrapped on its way
- * @key_id: unique identifier of the wrapping key
+ * @key_id: unique identifier of the wrapping key; "" in an answer that only refers
+ *	to it
  * @mode: enum kmip_cipher_mode
  * @encoding: enum kmip_encoding; 0: none said, which means KMIP_TTLV_ENCODING
  */
@@ -24,6 +25,9 @@ struct kmip_wrapping {
  * @operation: which; it decides which of the following are sent
  * @id: unique identifier; NULL: the one that the operation before gave (not for
  *	Create, Register, Locate, Query, Discover Versions, which have none)
+ * @reference: in the place of @id, 2.x: enum kmip_reference; 0: none
+ * @nth: in the place of @id, 2.x: which identifier of the answer, from 0 on, or with
+ *	a negative number how many before this operation's; NULL: none
  * @object_type: Create, Register: enum kmip_object_type
  * @attributes: Create, Register, Re-key, Locate; one for Add and Modify
  *	Attribute; for Get Attributes and Delete Attribute only their names matter
@@ -49,6 +53,8 @@ struct kmip_wrapping {
 struct kmip_request {
 	enum kmip_operation operation;
 	const char *id;
+	uint32_t reference;
+	const int32_t *nth;
 	uint32_t object_type;
 	const struct kmip_attribute *attributes;
 	size_t n_attributes;
@@ -111,7 +117,8 @@ const char *kmip_operation_name(uint32_t operation);
  * @ret: written only on success; the caller owns it
  *
  * Return: 0; -EINVAL (a version or an operation that is not known, something
- * missing that the operation must have), -EMSGSIZE, -ENOMEM.
+ * missing that the operation must have, a reference that the version does not
+ * know), -EMSGSIZE, -ENOMEM.
  */
 int kmip_encode(const struct kmip_options *options, const struct kmip_request *requests, size_t n,
 		struct secret *ret, struct error *e);

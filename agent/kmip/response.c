@@ -178,6 +178,7 @@ static int decode_item(const struct ttlv_item *from, const struct kmip_request *
 		return error_fail(e, EBADMSG, READING "%s was asked for, it answers %s%s" ASK,
 				  kmip_operation_name(requests[i].operation), kmip_operation_name(operation),
 				  response->results[i].answered ? " twice" : "");
+	result.operation = operation;
 	response->results[i] = result;
 	return 0;
 }
@@ -230,15 +231,6 @@ int kmip_succeeded(const struct kmip_result *result, enum kmip_operation operati
 			  name, result->status);
 }
 
-int kmip_get_id(const struct ttlv_reader *payload, char ret[KMIP_ID_SIZE], struct error *e)
-{
-	struct ttlv_item item;
-	int r;
-
-	r = ttlv_need(payload, KMIP_TAG_UNIQUE_IDENTIFIER, "Unique Identifier", &item, e);
-	return r < 0 ? r : ttlv_text(&item, ret, KMIP_ID_SIZE, e);
-}
-
 /* The next item with a tag: 1, 0 or -errno. */
 static int next_of(struct ttlv_reader *r, uint32_t tag, struct ttlv_item *ret, struct error *e)
 {
@@ -248,17 +240,6 @@ static int next_of(struct ttlv_reader *r, uint32_t tag, struct ttlv_item *ret, s
 		if (ret->tag == tag)
 			return 1;
 	return rc;
-}
-
-int kmip_next_id(struct ttlv_reader *r, char ret[KMIP_ID_SIZE], struct error *e)
-{
-	struct ttlv_item item;
-	int rc = next_of(r, KMIP_TAG_UNIQUE_IDENTIFIER, &item, e);
-
-	if (rc <= 0)
-		return rc;
-	rc = ttlv_text(&item, ret, KMIP_ID_SIZE, e);
-	return rc < 0 ? rc : 1;
 }
 
 int kmip_next_version(struct ttlv_reader *r, struct kmip_version *ret, struct error *e)

@@ -12,12 +12,14 @@
  * @answered: the server said something about it; when it stopped at a failure it
  *	says nothing of the operations behind
  * @status: enum kmip_result_status
+ * @operation: enum kmip_operation; 0: a refusal of the whole message
  * @reason: of a failure; 0: none given
  * @message: the server's words, cut to what fits
  * @payload: of a success, in the message's buffer; may be empty
  */
 struct kmip_result {
 	bool answered;
+	uint32_t operation;
 	uint32_t status;
 	uint32_t reason;
 	char message[KMIP_TEXT_SIZE];
@@ -58,9 +60,16 @@ int kmip_succeeded(const struct kmip_result *result, enum kmip_operation operati
 		   struct error *e);
 
 /**
- * kmip_get_id() - the unique identifier in a payload
+ * kmip_get_id() - the unique identifier that result @i tells
+ *
+ * 2.x may refer to an identifier that stands before it in the same answer (2.1
+ * section 4.58), by its place or by the operation that gave it.
+ *
+ * Return: 0; -EBADMSG (none, or a reference to something that is not there),
+ * -EMSGSIZE.
  */
-int kmip_get_id(const struct ttlv_reader *payload, char ret[KMIP_ID_SIZE], struct error *e);
+int kmip_get_id(const struct kmip_response *response, size_t i, char ret[KMIP_ID_SIZE],
+		struct error *e);
 
 /**
  * kmip_next_id() - one after the other of Locate's identifiers

@@ -8,6 +8,7 @@
 
 #define DAMAGED "Reading a KMIP message: it is damaged, "
 #define ASK "; look into the key server's log"
+#define US_PER_S 1000000
 
 /* 0: any size */
 static const struct {
@@ -190,10 +191,21 @@ int ttlv_boolean(const struct ttlv_item *item, bool *ret, struct error *e)
 	return 0;
 }
 
+/* Rounded down before 1970 too, as a clock that has no smaller parts shows it. */
+static int64_t whole_seconds(int64_t us)
+{
+	return us / US_PER_S - (us % US_PER_S < 0);
+}
+
 int ttlv_date(const struct ttlv_item *item, int64_t *ret, struct error *e)
 {
-	int r = check_type(item, TTLV_DATE, e);
+	int r;
 
+	if (item->type == TTLV_DATE_EXTENDED) {
+		*ret = whole_seconds((int64_t) get64(item->value));
+		return 0;
+	}
+	r = check_type(item, TTLV_DATE, e);
 	if (r == 0)
 		*ret = (int64_t) get64(item->value);
 	return r;

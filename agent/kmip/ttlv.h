@@ -110,7 +110,10 @@ int ttlv_find(const struct ttlv_reader *r, uint32_t tag, struct ttlv_item *ret, 
 int ttlv_need(const struct ttlv_reader *r, uint32_t tag, const char *what, struct ttlv_item *ret,
 	      struct error *e);
 
-/* Values; a wrong type is -EBADMSG. Dates are seconds since 1970. */
+/*
+ * Values; a wrong type is -EBADMSG. Dates are seconds since 1970; what an extended
+ * one (KMIP 2.1 section 10.1.2) has below a second is dropped.
+ */
 int ttlv_integer(const struct ttlv_item *item, int32_t *ret, struct error *e);
 int ttlv_long(const struct ttlv_item *item, int64_t *ret, struct error *e);
 int ttlv_enumeration(const struct ttlv_item *item, uint32_t *ret, struct error *e);

@@ -205,6 +205,7 @@ static void fuzz_kmip(const char *text, size_t size)
 	_cleanup_secret_ struct secret message = SECRET_NULL;
 	struct kmip_response response;
 	struct error e = ERROR_NULL;
+	char id[KMIP_ID_SIZE];
 	size_t i;
 
 	if (secret_copy(text, size, &message) < 0 ||
@@ -214,6 +215,8 @@ static void fuzz_kmip(const char *text, size_t size)
 		e = ERROR_NULL;
 		spoken(kmip_succeeded(&response.results[i], requests[i].operation, &e), &e);
 		fuzz_kmip_payload(&response, response.results[i].payload);
+		e = ERROR_NULL;
+		spoken(kmip_get_id(&response, i, id, &e), &e);
 	}
 }
 

@@ -215,7 +215,7 @@ static int register_wrapping_key(struct kmip_client *client, const struct secret
 	if (r == 0)
 		r = kmip_succeeded(&answer.response.results[0], KMIP_REGISTER, e);
 	if (r == 0)
-		r = kmip_get_id(&answer.response.results[0].payload, wrapping.key_id, e);
+		r = kmip_get_id(&answer.response, 0, wrapping.key_id, e);
 	if (r == 0)
 		r = kmip_activate_key(client, wrapping.key_id, e);
 	if (r == 0)

@@ -171,6 +171,30 @@ static void numbers_batches(void **state)
 		"4200790100000000");
 }
 
+/* KMIP 2.1 section 4.58: an identifier by its place in the answer. */
+static void refers_in_2(void **state)
+{
+	const struct kmip_options options = { .version = { 2, 1 } }, first = { .version = { 1, 4 } };
+	const int32_t before = -1;
+	const struct kmip_request activate = { .operation = KMIP_ACTIVATE, .nth = &before };
+	const struct kmip_request before_it = { .operation = KMIP_ACTIVATE, .reference = KMIP_PLACEHOLDER };
+	const struct kmip_request both = { .operation = KMIP_ACTIVATE, .id = "1", .nth = &before };
+	_cleanup_secret_ struct secret message = SECRET_NULL;
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	assert_message(&options, &activate, 1,
+		"4200780100000070" "4200770100000038" "4200690100000020"
+		"42006a02000000040000000200000000" "42006b02000000040000000100000000"
+		"42000d02000000040000000100000000"
+		"42000f0100000028" "42005c05000000040000001200000000" "4200790100000010"
+		"4200940200000004ffffffff00000000");
+	assert_int_equal(kmip_encode(&first, &activate, 1, &message, &e), -EINVAL);
+	unit_speaks(&e, "that version 1.4 does not have");
+	assert_int_equal(kmip_encode(&first, &before_it, 1, &message, &e), -EINVAL);
+	assert_int_equal(kmip_encode(&options, &both, 1, &message, &e), -EINVAL);
+}
+
 static void refuses_what_lacks(void **state)
 {
 	const struct kmip_options options = { .version = { 1, 4 } }, strange = { .version = { 1, 5 } };
@@ -243,6 +267,7 @@ static void describe(const json_t *json, struct described *d, size_t i)
 	d->requests[i] = (struct kmip_request) {
 		.operation = number_in(json, "operation"),
 		.id = json_string_value(json_object_get(json, "id")),
+		.reference = number_in(json, "reference"),
 		.object_type = number_in(json, "object_type"),
 		.attributes = d->attributes[i],
 		.n_attributes = n,
@@ -311,6 +336,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(references_in_2),
 		cmocka_unit_test(sends_credential),
 		cmocka_unit_test(numbers_batches),
+		cmocka_unit_test(refers_in_2),
 		cmocka_unit_test(refuses_what_lacks),
 	};
 

@@ -48,7 +48,7 @@ static void reads_success(void **state)
 	assert_int_equal(decode_hex("42007b0100000080" HEADER ITEM, &activate, 1, &response, &message, &e), 0);
 	assert_int_equal(response.version.major, 1);
 	assert_int_equal(kmip_succeeded(&response.results[0], KMIP_ACTIVATE, &e), 0);
-	assert_int_equal(kmip_get_id(&response.results[0].payload, id, &e), 0);
+	assert_int_equal(kmip_get_id(&response, 0, id, &e), 0);
 	assert_string_equal(id, "1");
 }
 
@@ -159,6 +159,74 @@ static void custom_of_2(void **state)
 	assert_int_equal(kmip_find_attribute(&r, &version, &wanted, &found, &e), 0);
 }
 
+/* @hex: an item in the place of a second identifier; the first is "1", of a Create. */
+static int refer(const char *hex, int32_t major, char ret[KMIP_ID_SIZE], struct error *e)
+{
+	static struct kmip_response response;
+	uint8_t first[16], second[16];
+
+	assert_int_equal(hex_decode("42009407000000013100000000000000", first, sizeof(first)), 0);
+	assert_int_equal(hex_decode(hex, second, sizeof(second)), 0);
+	response = (struct kmip_response) {
+		.version = { major, 1 },
+		.results = { { .operation = KMIP_CREATE }, { .operation = KMIP_ACTIVATE }, { .operation = KMIP_GET } },
+	};
+	ttlv_reader_init(&response.results[0].payload, first, sizeof(first));
+	ttlv_reader_init(&response.results[1].payload, second, sizeof(second));
+	return kmip_get_id(&response, 1, ret, e);
+}
+
+/* KMIP 2.1 section 4.58; a reference to itself, behind itself or to nothing is refused. */
+static void refers_to_identifiers(void **state)
+{
+	static const char *const good[] = {
+		"4200940200000004" "0000000000000000", "4200940200000004" "ffffffff00000000",
+		"4200940500000004" "0000000100000000", "4200940500000004" "0000000300000000",
+	};
+	static const char *const bad[] = {
+		"4200940200000004" "0000000100000000", "4200940200000004" "fffffffe00000000",
+		"4200940200000004" "8000000000000000", "4200940200000004" "7fffffff00000000",
+		"4200940500000004" "0000000d00000000", "4200940500000004" "0000000000000000",
+	};
+	char id[KMIP_ID_SIZE] = "";
+	struct error e = ERROR_NULL;
+	size_t i;
+
+	(void) state;
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		id[0] = '\0';
+		assert_int_equal(refer(good[i], 2, id, &e), 0);
+		assert_string_equal(id, "1");
+		assert_int_equal(refer(good[i], 1, id, &e), -EBADMSG);
+		unit_speaks(&e, "not text");
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		e = ERROR_NULL;
+		assert_int_equal(refer(bad[i], 2, id, &e), -EBADMSG);
+		unit_speaks(&e, "refers to one that is not there");
+	}
+}
+
+/* The identifier among the attributes may be a reference; the rest is still read. */
+static void reference_among_attributes(void **state)
+{
+	const struct kmip_version version = { 2, 1 };
+	struct kmip_attribute found;
+	struct error e = ERROR_NULL;
+	struct ttlv_reader r;
+	uint8_t bytes[32];
+
+	(void) state;
+	assert_int_equal(hex_decode("4200940500000004" "0000000100000000" "42008d0500000004" "0000000200000000",
+				    bytes, sizeof(bytes)), 0);
+	ttlv_reader_init(&r, bytes, sizeof(bytes));
+	assert_int_equal(kmip_next_attribute(&r, &version, &found, &e), 1);
+	assert_int_equal(found.kind, KMIP_KIND_ENUMERATION);
+	assert_int_equal(kmip_next_attribute(&r, &version, &found, &e), 1);
+	assert_int_equal(found.tag, KMIP_TAG_STATE);
+	assert_int_equal(found.number, KMIP_ACTIVE);
+}
+
 static struct kmip_key wrapped_key(const char *hex, uint32_t mode, uint32_t encoding)
 {
 	return (struct kmip_key) {
@@ -254,6 +322,14 @@ static int add_attributes(const struct kmip_response *response, struct ttlv_read
 	struct kmip_attribute a;
 	int rc;
 
+	json_object_set_new(json, "attributes", found);
+	if (response->version.major >= 2 && operation != KMIP_GET_ATTRIBUTE_LIST) {
+		if (operation != KMIP_GET_ATTRIBUTES || payload.left == 0)
+			return 0;
+		rc = kmip_attributes(&payload, &response->version, &r, e);
+		if (rc < 0)
+			return rc;
+	}
 	while ((rc = operation == KMIP_GET_ATTRIBUTE_LIST ?
 			kmip_next_reference(&r, &response->version, &a, e) :
 			kmip_next_attribute(&r, &response->version, &a, e)) > 0) {
@@ -261,19 +337,27 @@ static int add_attributes(const struct kmip_response *response, struct ttlv_read
 			a.kind = KMIP_KIND_OTHER;
 		json_array_append_new(found, attribute_json(&a));
 	}
-	json_object_set_new(json, "attributes", found);
 	return rc;
 }
 
-static int add_ids(struct ttlv_reader payload, json_t *json, struct error *e)
+/* Locate alone tells none or several. */
+static int add_ids(const struct kmip_response *response, size_t i, uint32_t operation, json_t *json,
+		   struct error *e)
 {
+	struct ttlv_reader payload = response->results[i].payload;
 	json_t *found = json_array();
 	char id[KMIP_ID_SIZE];
 	int rc;
 
+	json_object_set_new(json, "ids", found);
+	if (operation != KMIP_LOCATE && payload.left) {
+		rc = kmip_get_id(response, i, id, e);
+		if (rc == 0)
+			json_array_append_new(found, json_string(id));
+		return rc;
+	}
 	while ((rc = kmip_next_id(&payload, id, e)) > 0)
 		json_array_append_new(found, json_string(id));
-	json_object_set_new(json, "ids", found);
 	return rc;
 }
 
@@ -307,7 +391,7 @@ static int add_result(const struct kmip_response *response, size_t i, uint32_t o
 	int r;
 
 	json_array_append_new(results, json);
-	r = add_ids(result->payload, json, e);
+	r = add_ids(response, i, operation, json, e);
 	if (r == 0)
 		r = add_attributes(response, result->payload, operation, json, e);
 	if (r == 0 && operation == KMIP_GET && result->status == KMIP_SUCCESS)
@@ -362,6 +446,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(stops_early),
 		cmocka_unit_test(reasons_of_both_generations),
 		cmocka_unit_test(custom_of_2),
+		cmocka_unit_test(refers_to_identifiers),
+		cmocka_unit_test(reference_among_attributes),
 		cmocka_unit_test(unwraps_as_the_rfcs),
 		cmocka_unit_test(unwraps_encoded),
 		cmocka_unit_test(unwrap_refuses),

@@ -113,6 +113,27 @@ static void reads_the_examples(void **state)
 	assert_false(error_is_set(&e));
 }
 
+/* Microseconds, before 1970 too. */
+static void reads_extended_dates(void **state)
+{
+	_cleanup_row_ struct row row = row_of("4200200b00000008" "000448645cff303f" "4200200b00000008" "ffffffffffffffff"
+					      "4200200b00000008" "fffffffffff0bdc0");
+	struct error e = ERROR_NULL;
+	struct ttlv_item item;
+	int64_t date = 0;
+
+	(void) state;
+	assert_int_equal(ttlv_next(&row.reader, &item, &e), 1);
+	assert_int_equal(ttlv_date(&item, &date, &e), 0);
+	assert_int_equal(date, 1205495800);
+	assert_int_equal(ttlv_next(&row.reader, &item, &e), 1);
+	assert_int_equal(ttlv_date(&item, &date, &e), 0);
+	assert_int_equal(date, -1);
+	assert_int_equal(ttlv_next(&row.reader, &item, &e), 1);
+	assert_int_equal(ttlv_date(&item, &date, &e), 0);
+	assert_int_equal(date, -1);
+}
+
 static void writes_the_examples(void **state)
 {
 	static const char wanted[] = "42002001000000d0"
@@ -312,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_the_examples),
+		cmocka_unit_test(reads_extended_dates),
 		cmocka_unit_test(writes_the_examples),
 		cmocka_unit_test(refuses_lengths),
 		cmocka_unit_test(refuses_values),
