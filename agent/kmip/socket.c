@@ -2,15 +2,14 @@
 #include "kmip/socket.h"
 
 #include <limits.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "kmip/resolve.h"
 #include "kmip/stream.h"
 
 static void cleanup_addresses(struct addrinfo **addresses)
@@ -66,18 +65,13 @@ static int connect_one(const struct addrinfo *address, int64_t deadline)
 int kmip_socket_connect(const char *host, uint16_t port, int64_t deadline, int *ret,
 			struct error *e)
 {
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
 	_cleanup_(cleanup_addresses) struct addrinfo *addresses = NULL;
 	const struct addrinfo *address;
-	char service[sizeof("65535")];
 	int r;
 
-	snprintf(service, sizeof(service), "%u", port);
-	r = getaddrinfo(host, service, &hints, &addresses);
-	if (r != 0)
-		return error_set(e, EHOSTUNREACH, EXIT_NO_KEY, 0,
-				 "Looking up key server %s: %s; check the name, and the name service of this host",
-				 host, gai_strerror(r));
+	r = kmip_resolve(host, port, deadline, &addresses, e);
+	if (r < 0)
+		return r;
 	r = -EHOSTUNREACH;
 	for (address = addresses; address; address = address->ai_next) {
 		r = connect_one(address, deadline);

@@ -13,9 +13,10 @@
 /**
  * kmip_socket_connect() - connect to a name or address, one of its addresses after
  * the other
+ * @deadline: of the look-up and the connection, ms of CLOCK_MONOTONIC
  * @ret: non-blocking; written only on success; for close()
  *
- * Return: 0; -ETIMEDOUT; -EHOSTUNREACH (no such name); others of connect(2).
+ * Return: 0; as kmip_resolve(); -ETIMEDOUT; others of connect(2).
  */
 int kmip_socket_connect(const char *host, uint16_t port, int64_t deadline, int *ret,
 			struct error *e);
