@@ -85,6 +85,7 @@ static const struct field event_fields[] = {
 static const struct field verify_fields[] = {
 	{ "Intact", "intact", field_yes_no },
 	{ "Rows",   "rows",   field_number },
+	{ "Cut to", "cut",    field_number },
 	{ "Head",   "head",   field_text },
 	{ "Why",    "text",   field_text },
 };
@@ -249,8 +250,9 @@ const struct cli_command manager_commands[] = {
 		.summary = "see whether an event was removed or altered",
 		.details =
 "Each event carries a hash over itself and the one before. Write the head down\n"
-"elsewhere: it shows later that none of today's was changed. The exit status is\n"
-"1 when one was.\n",
+"elsewhere: it shows later that none of today's was changed. \"Cut to\" is the\n"
+"number of the newest event that the manager's settings have cut away. The exit\n"
+"status is 1 when an event was removed otherwise, or altered.\n",
 	},
 };
 

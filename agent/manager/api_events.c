@@ -119,14 +119,18 @@ int api_events_list(struct api_call *call, json_t **ret, struct error *e)
 int api_events_verify(struct api_call *call, json_t **ret, struct error *e)
 {
 	char head[RECORD_HASH_SIZE];
-	uint64_t rows, bad_seq;
+	uint64_t rows, bad_seq, cut = 0;
 	int r = record_verify(call->manager->store, &rows, &bad_seq, head, e);
+	bool broken = r == -EBADMSG;
 
 	/* That it does not verify is the answer, no failure to answer. */
-	if (r < 0 && r != -EBADMSG)
+	if (r < 0 && !broken)
 		return r;
-	*ret = json_pack("{s:b, s:I, s:I, s:s, s:s}", "intact", r == 0, "rows",
-			 (json_int_t)rows, "bad_seq", (json_int_t)bad_seq, "head", head, "text",
-			 r < 0 ? e->text : "");
+	r = record_anchor(call->manager->store, &cut, broken ? NULL : e);
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:b, s:I, s:I, s:I, s:s, s:s}", "intact", !broken, "rows",
+			 (json_int_t)rows, "bad_seq", (json_int_t)bad_seq, "cut", (json_int_t)cut,
+			 "head", head, "text", broken ? e->text : "");
 	return *ret ? 0 : error_oom(e);
 }

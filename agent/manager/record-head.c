@@ -75,13 +75,13 @@ int head_read_last(struct store *s, struct record_head *ret, struct error *e)
 	return 0;
 }
 
-int head_write(struct store *s, const struct record_head *head, struct error *e)
+static int write_row(struct store *s, const char *sql, const struct record_head *head,
+		     struct error *e)
 {
 	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
 	int r;
 
-	r = sql_prepare(s, "INSERT OR REPLACE INTO event_head(one, seq, hash) VALUES(1, ?1, ?2)",
-			&stmt, e);
+	r = sql_prepare(s, sql, &stmt, e);
 	if (r == 0)
 		r = sql_number(s, stmt, 1, head->seq, e);
 	if (r == 0)
@@ -89,6 +89,29 @@ int head_write(struct store *s, const struct record_head *head, struct error *e)
 	if (r == 0)
 		r = sql_step(s, stmt, e);
 	return r;
+}
+
+int head_write(struct store *s, const struct record_head *head, struct error *e)
+{
+	return write_row(s, "INSERT OR REPLACE INTO event_head(one, seq, hash) VALUES(1, ?1, ?2)",
+			 head, e);
+}
+
+/* Without a row nothing has been cut away, or who deleted it cut: then that shows. */
+int anchor_read(struct store *s, struct record_head *ret, struct error *e)
+{
+	int r = read_row(s, "SELECT seq, hash FROM event_anchor WHERE one = 1", ret, e);
+
+	if (r != -ENOENT)
+		return r;
+	*ret = (struct record_head){ .seq = 0, .hash = RECORD_HASH_ZERO };
+	return 0;
+}
+
+int anchor_write(struct store *s, const struct record_head *anchor, struct error *e)
+{
+	return write_row(s, "INSERT OR REPLACE INTO event_anchor(one, seq, hash) VALUES(1, ?1, ?2)",
+			 anchor, e);
 }
 
 int head_file_read(struct store *s, struct record_head *ret)

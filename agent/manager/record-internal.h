@@ -9,6 +9,7 @@
 #include "manager/store-internal.h"
 
 #define RECORD_HEAD_FILE	"events.head"
+#define RECORD_CUT		"event.cut"	/* the operation that cuts old rows away */
 #define RECORD_HASH_ZERO	"0000000000000000000000000000000000000000000000000000000000000000"
 
 /** struct record_head - the newest row */
@@ -27,6 +28,10 @@ int record_hash(const char *previous, const char *row, size_t size, char ret[REC
 int head_read(struct store *s, struct record_head *ret, struct error *e);
 int head_write(struct store *s, const struct record_head *head, struct error *e);
 
+/** anchor_read() - the row before the oldest that was kept; seq 0: none was cut away */
+int anchor_read(struct store *s, struct record_head *ret, struct error *e);
+int anchor_write(struct store *s, const struct record_head *anchor, struct error *e);
+
 /** head_read_last() - of the last row that is there; seq 0 when there is none */
 int head_read_last(struct store *s, struct record_head *ret, struct error *e);
 
@@ -42,5 +47,13 @@ int head_file_write(struct store *s, const struct record_head *head, struct erro
  * break stays in it for ever.
  */
 int head_open(struct store *s, const char **ret_wrong, struct error *e);
+
+/**
+ * record_check_oldest() - check the chain from its anchor to the row @to
+ *
+ * Return: 0; -EBADMSG: removed, altered or reordered rows; -ESTALE: rows were cut away
+ * meanwhile. The lock must not be held.
+ */
+int record_check_oldest(struct store *s, const struct record_head *to, struct error *e);
 
 #endif /* MANAGER_RECORD_INTERNAL_H */

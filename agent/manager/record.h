@@ -13,6 +13,10 @@
  * 32 zero bytes. The newest seq and hash are kept in a second table and in the file
  * DIR/events.head, so that removed newest rows show, too.
  *
+ * Old rows can be cut away (record_cut()): the seq and hash of the newest of them stay
+ * as the chain's anchor, and so they do in the data of an event "event.cut" behind it,
+ * without which the anchor is not believed.
+ *
  * The journal gets a copy of each row. Any thread may call what is here.
  */
 #ifndef MANAGER_RECORD_H
@@ -122,7 +126,7 @@ int record_each(struct store *s, const struct record_filter *f,
 		int (*row)(const json_t *row, void *userdata), void *userdata, struct error *e);
 
 /**
- * record_verify() - check the chain from the first row to the newest
+ * record_verify() - check the chain from the first row, or its anchor, to the newest
  * @ret_rows: rows that were right
  * @ret_bad_seq: the first seq that is missing, altered or out of order; 0: none
  * @ret_head: hash of the newest row, to be kept elsewhere; all outputs may be NULL,
@@ -132,6 +136,37 @@ int record_each(struct store *s, const struct record_filter *f,
  */
 int record_verify(struct store *s, uint64_t *ret_rows, uint64_t *ret_bad_seq,
 		  char ret_head[RECORD_HASH_SIZE], struct error *e);
+
+/** RECORD_KEEP_MIN - rows that stay whatever their age */
+#define RECORD_KEEP_MIN		100U
+/** RECORD_CUT_MIN - fewer rows are not worth the two that a cut adds */
+#define RECORD_CUT_MIN		100U
+/** RECORD_CUT_MAX - rows that are cut away at a time */
+#define RECORD_CUT_MAX		10000U
+
+/**
+ * struct record_keep - how many old rows stay
+ * @days: rows that are older may go; 0: of any age stay
+ * @rows: the newest ones stay; 0: of any number stay
+ */
+struct record_keep {
+	unsigned int days;
+	uint64_t rows;
+};
+
+/**
+ * record_cut() - cut away the oldest rows that both are right and need not stay
+ * @now: seconds since 1970
+ *
+ * Rows from the oldest intent that is open on stay in any case. What is cut away has
+ * been checked first, and is not cut away when it is broken.
+ *
+ * Return: 1: so many that there may be more; 0; -EBADMSG: broken; as record_begin().
+ */
+int record_cut(struct store *s, const struct record_keep *keep, int64_t now, struct error *e);
+
+/** record_anchor() - number of the newest row that was cut away, 0: none was */
+int record_anchor(struct store *s, uint64_t *ret_seq, struct error *e);
 
 /**
  * record_csv_header(), record_csv() - one line of RFC 4180

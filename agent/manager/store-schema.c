@@ -40,8 +40,15 @@ static const char *const version_1[] = {
 	NULL,
 };
 
+/* Where the record of events begins since old rows were cut away. */
+static const char *const version_2[] = {
+	"CREATE TABLE event_anchor(one INTEGER PRIMARY KEY CHECK(one = 1),"
+	" seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT",
+	NULL,
+};
+
 /* What takes version N to N + 1. */
-static const char *const *const migrations[] = { version_1 };
+static const char *const *const migrations[] = { version_1, version_2 };
 
 #define VERSION ((int64_t)ARRAY_SIZE(migrations))
 
