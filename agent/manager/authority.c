@@ -12,6 +12,8 @@
 #include "common/json.h"
 #include "crypto/x509.h"
 #include "manager/authority_cert.h"
+#include "manager/permission.h"
+#include "manager/record.h"
 #include "manager/store.h"
 #include "manager/vault.h"
 
@@ -249,6 +251,24 @@ static int server_names(struct authority *authority, char **ret, struct error *e
 	return *ret ? 0 : error_oom(e);
 }
 
+static int renew_recorded(struct authority *authority, const char *names, struct error *e)
+{
+	const struct record_event event = {
+		.user = RECORD_USER_MANAGER, .operation = "manager.renew", .object = PERMISSION_GLOBAL,
+	};
+	struct error own = ERROR_NULL;
+	char id[UUID_TEXT_SIZE];
+	int r = record_begin(authority->store, &event, id, e);
+
+	if (r < 0)
+		return r;
+	r = authority_issue_server(authority, names, &own);
+	record_end(authority->store, id, NULL, &own);
+	if (r < 0 && e)
+		*e = own;
+	return r;
+}
+
 int authority_renew_server(struct authority *authority, int64_t now, bool *ret_renewed,
 			   struct error *e)
 {
@@ -265,20 +285,35 @@ int authority_renew_server(struct authority *authority, int64_t now, bool *ret_r
 		return 0;
 	r = server_names(authority, &names, e);
 	if (r == 0)
-		r = authority_issue_server(authority, names, e);
+		r = renew_recorded(authority, names, e);
 	if (r == 0)
 		*ret_renewed = true;
 	return r;
 }
 
-static bool give(SSL_CTX *ssl, X509 *server, EVP_PKEY *key, X509 *ca)
+/* All three at once, in the place of what the context had: it may be in use. */
+static bool give_pair(SSL_CTX *ssl, X509 *server, EVP_PKEY *key, X509 *ca)
 {
-	X509_STORE *trusted = SSL_CTX_get_cert_store(ssl);
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	bool ok = chain && sk_X509_push(chain, ca) > 0 &&
+		  SSL_CTX_use_cert_and_key(ssl, server, key, chain, /* override= */ 1) == 1;
 
-	return SSL_CTX_use_certificate(ssl, server) == 1 &&
-	       SSL_CTX_use_PrivateKey(ssl, key) == 1 && SSL_CTX_check_private_key(ssl) == 1 &&
-	       SSL_CTX_clear_chain_certs(ssl) == 1 && SSL_CTX_add1_chain_cert(ssl, ca) == 1 &&
-	       X509_STORE_add_cert(trusted, ca) == 1 && SSL_CTX_add_client_CA(ssl, ca) == 1;
+	sk_X509_free(chain);
+	return ok;
+}
+
+static bool give_issuer(SSL_CTX *ssl, X509 *ca)
+{
+	STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+	X509_NAME *name = X509_NAME_dup(X509_get_subject_name(ca));
+
+	if (!names || !name || sk_X509_NAME_push(names, name) <= 0) {
+		X509_NAME_free(name);
+		sk_X509_NAME_free(names);
+		return false;
+	}
+	SSL_CTX_set_client_CA_list(ssl, names);
+	return X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), ca) == 1;
 }
 
 int authority_use(struct authority *authority, SSL_CTX *ssl, struct error *e)
@@ -290,7 +325,8 @@ int authority_use(struct authority *authority, SSL_CTX *ssl, struct error *e)
 	r = take_server(authority, &server, &key, e);
 	if (r < 0)
 		return r;
-	if (!give(ssl, server, key, authority->certificate))
+	if (!give_pair(ssl, server, key, authority->certificate) ||
+	    !give_issuer(ssl, authority->certificate))
 		return error_fail(e, EIO, "OpenSSL does not take the server certificate: is its key of the "
 				  "right kind?");
 	return 0;

@@ -98,7 +98,7 @@ void authority_fingerprint(const struct authority *authority,
 int authority_issue_server(struct authority *authority, const char *names, struct error *e);
 
 /**
- * authority_renew_server() - issue_server() for the same names, when it is due
+ * authority_renew_server() - issue_server() for the same names, when it is due; recorded
  * @now: seconds since 1970
  * @ret_renewed: whether there is a new one
  */
@@ -109,8 +109,9 @@ int authority_renew_server(struct authority *authority, int64_t now, bool *ret_r
  * authority_use() - give a TLS server its key and certificate, and this authority as
  * the one that clients' certificates come from
  *
- * Whether the server asks for client certificates is left to the caller
- * (SSL_CTX_set_verify).
+ * May be called again for a context in use, in the thread that uses it: connections
+ * that are open keep what they began with. Whether the server asks for client
+ * certificates is left to the caller (SSL_CTX_set_verify).
  */
 int authority_use(struct authority *authority, SSL_CTX *ssl, struct error *e);
 

@@ -11,7 +11,8 @@ static const char help_text[] =
 "Usage: vmcrypt-manager init --name NAME[,NAME]... --admin USER --password-file FILE\n"
 "                            [--tpm|--key-file] [--dir DIR] [--tcti TCTI]\n"
 "       vmcrypt-manager serve [--dir DIR] [--listen ADDRESS] [--port PORT]\n"
-"                             [--threads N] [--tcti TCTI] [--debug]\n"
+"                             [--threads N] [--keep-days N] [--keep-events N]\n"
+"                             [--tcti TCTI] [--debug]\n"
 "The manager of encrypted VMs: keys from key servers for many hosts.\n"
 "\n"
 "init makes a folder, an authority of its own and the first administrator:\n"
@@ -25,6 +26,8 @@ static const char help_text[] =
 "  --listen ADDRESS      default: all of this machine\n"
 "  --port PORT           default 8443; 0: any that is free\n"
 "  --threads N           that answer requests, 1 to 64, default 8\n"
+"  --keep-days N         cut away events that are older; default: none\n"
+"  --keep-events N       cut away all but the newest N, 1000 or more; default: none\n"
 "  --debug               say more\n"
 "both:\n"
 "  --dir DIR             default " MANAGER_DIR "\n"
@@ -34,7 +37,7 @@ static const char help_text[] =
 
 enum option_id {
 	OPT_DIR = 256, OPT_TCTI, OPT_NAME, OPT_ADMIN, OPT_PASSWORD_FILE, OPT_TPM, OPT_KEY_FILE,
-	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_DEBUG, OPT_HELP, OPT_VERSION,
+	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_KEEP_DAYS, OPT_KEEP_EVENTS, OPT_DEBUG, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -48,6 +51,8 @@ static const struct option options[] = {
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "port", required_argument, NULL, OPT_PORT },
 	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "keep-days", required_argument, NULL, OPT_KEEP_DAYS },
+	{ "keep-events", required_argument, NULL, OPT_KEEP_EVENTS },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -105,6 +110,14 @@ static int for_command(int option, struct options *o, struct error *e)
 	case OPT_THREADS:
 		r = number("--threads", optarg, 1, 64, &n, e);
 		o->threads = (unsigned int)n;
+		break;
+	case OPT_KEEP_DAYS:
+		r = number("--keep-days", optarg, 1, 36500, &n, e);
+		o->keep.days = (unsigned int)n;
+		break;
+	case OPT_KEEP_EVENTS:
+		r = number("--keep-events", optarg, 1000, INT32_MAX, &n, e);
+		o->keep.rows = n;
 		break;
 	default:
 		return error_usage(e, "There is no option \"%.64s\", or it lacks its value: see vmcrypt-manager --help",

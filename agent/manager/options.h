@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/errors.h"
+#include "manager/record.h"
 #include "manager/vault.h"
 
 #define MANAGER_DIR	"/var/lib/vmcrypt-manager"
@@ -27,6 +28,7 @@ struct options {
 	const char *listen;
 	uint16_t port;
 	unsigned int threads;
+	struct record_keep keep;
 	int log_level;
 	const char *names;
 	const char *admin;

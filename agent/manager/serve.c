@@ -11,6 +11,7 @@
 #include "manager/api.h"
 #include "manager/authority.h"
 #include "manager/manager.h"
+#include "manager/upkeep.h"
 #include "manager/web.h"
 
 static int use_certificate(SSL_CTX *ssl, void *user)
@@ -68,6 +69,29 @@ static int run(struct web *web, struct error *e)
 	return r;
 }
 
+static void use_new_certificate(void *web)
+{
+	web_renew(web);
+}
+
+/* What needs care while it runs; without it nothing is served. */
+static int run_cared_for(struct web *web, const struct manager *manager,
+			 const struct record_keep *keep, struct error *e)
+{
+	const struct upkeep_settings settings = {
+		.store = manager->store, .authority = manager->authority, .keep = *keep,
+		.renewed = use_new_certificate, .user = web,
+	};
+	struct upkeep *upkeep;
+	int r = upkeep_start(&settings, &upkeep, e);
+
+	if (r < 0)
+		return r;
+	r = run(web, e);
+	upkeep_stop(upkeep);
+	return r;
+}
+
 static int renew_server(struct manager *manager, struct error *e)
 {
 	bool renewed = false;
@@ -102,7 +126,7 @@ int serve(const struct options *options, struct error *e)
 	if (r == 0)
 		r = web_new(&settings, &web, e);
 	if (r == 0)
-		r = run(web, e);
+		r = run_cared_for(web, &manager, &options->keep, e);
 	web_free(web);
 	manager_close(&manager);
 	return r;

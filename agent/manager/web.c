@@ -24,7 +24,9 @@ struct web {
 	struct web_pool *pool;
 	int (*tls)(SSL_CTX *ctx, void *user);
 	void *user;
+	SSL_CTX *ssl;		/* the vhost's */
 	atomic_bool stopping;
+	atomic_bool renewing;
 	lws_sorted_usec_list_t watchdog;
 	uint64_t watchdog_us;
 };
@@ -310,6 +312,13 @@ static void take_back(struct web *web)
 	}
 }
 
+/* Connections that are open go on with the certificate they know. */
+static void renew(struct web *web)
+{
+	if (atomic_exchange(&web->renewing, false) && web->ssl)
+		web->tls(web->ssl, web->user);
+}
+
 static struct web *web_of(struct lws *wsi)
 {
 	return wsi ? lws_context_user(lws_get_context(wsi)) : NULL;
@@ -336,6 +345,8 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 	case LWS_CALLBACK_TIMER:
 		return on_timer(connection);
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+		if (web)
+			renew(web);
 		if (web && web->pool)
 			take_back(web);
 		return 0;
@@ -352,11 +363,12 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 static int on_context(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		      size_t length)
 {
-	const struct web *web;
+	struct web *web;
 
 	if (reason != LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
 		return on_http(wsi, reason, user, in, length);
 	web = lws_context_user(lws_get_context(wsi));
+	web->ssl = user;
 	return web_tls_setup(user) < 0 || web->tls(user, web->user) < 0 ? -1 : 0;
 }
 
@@ -469,6 +481,12 @@ int web_run(struct web *web, struct error *e)
 		return error_fail(e, EIO, "The loop that serves connections has failed: restart "
 				  "the manager");
 	return 0;
+}
+
+void web_renew(struct web *web)
+{
+	web->renewing = true;
+	lws_cancel_service(web->context);
 }
 
 void web_stop(struct web *web)

@@ -30,7 +30,8 @@ struct web;
  * @listen: an address, NULL: all
  * @port: 0: any, see web_port()
  * @tls: gives the server its certificate and key, and the authority of hosts;
- *	@user as given here; called once, before web_new() returns; 0 or -errno
+ * *	@user as given here; called before web_new() returns, and after web_renew() in
+ *	web_run(); 0 or -errno
  * @threads: that answer requests
  * @serve: fills @an, in one of these threads
  */
@@ -58,6 +59,9 @@ uint16_t web_port(const struct web *web);
 
 /** web_run() - serve until web_stop(); in the thread that called web_new() */
 int web_run(struct web *web, struct error *e);
+
+/** web_renew() - have @tls called again, for connections to come; from any thread */
+void web_renew(struct web *web);
 
 /** web_stop() - end web_run(); from any thread */
 void web_stop(struct web *web);

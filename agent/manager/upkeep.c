@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/upkeep.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/encode.h"
+#include "common/lock.h"
+#include "common/log.h"
+#include "manager/authority.h"
+
+struct upkeep {
+	struct upkeep_settings settings;
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	bool stopping;
+};
+
+static void renew_server(const struct upkeep_settings *s, int64_t now)
+{
+	struct error e = ERROR_NULL;
+	bool renewed = false;
+
+	if (authority_renew_server(s->authority, now, &renewed, &e) < 0)
+		log_error("The server's certificate is not renewed: %s", e.text);
+	if (!renewed)
+		return;
+	log_notice("The server has a new certificate, for the old one was about to end");
+	s->renewed(s->user);
+}
+
+static void cut_events(const struct upkeep_settings *s, int64_t now)
+{
+	struct error e = ERROR_NULL;
+	int r;
+
+	do
+		r = record_cut(s->store, &s->keep, now, &e);
+	while (r > 0);
+	if (r < 0)
+		log_error("Old events are not cut away: %s", e.text);
+}
+
+void upkeep_round(const struct upkeep_settings *settings, int64_t now)
+{
+	renew_server(settings, now);
+	cut_events(settings, now);
+}
+
+/* Return: whether to go on. */
+static bool wait_period(struct upkeep *upkeep)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&upkeep->lock);
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += UPKEEP_PERIOD_S;
+	while (!upkeep->stopping && r == 0)
+		r = pthread_cond_clockwait(&upkeep->wake, &upkeep->lock, CLOCK_MONOTONIC, &until);
+	return !upkeep->stopping;
+}
+
+static void *upkeep_thread(void *arg)
+{
+	struct upkeep *upkeep = arg;
+
+	do
+		upkeep_round(&upkeep->settings, time_now());
+	while (wait_period(upkeep));
+	return NULL;
+}
+
+int upkeep_start(const struct upkeep_settings *settings, struct upkeep **ret, struct error *e)
+{
+	struct upkeep *upkeep = calloc(1, sizeof(*upkeep));
+	int r;
+
+	if (!upkeep)
+		return error_oom(e);
+	upkeep->settings = *settings;
+	pthread_mutex_init(&upkeep->lock, NULL);
+	pthread_cond_init(&upkeep->wake, NULL);
+	r = pthread_create(&upkeep->thread, NULL, upkeep_thread, upkeep);
+	if (r) {
+		pthread_cond_destroy(&upkeep->wake);
+		pthread_mutex_destroy(&upkeep->lock);
+		free(upkeep);
+		return error_fail(e, r, "Cannot start the thread of the manager's upkeep: %s",
+				  error_name(r));
+	}
+	*ret = upkeep;
+	return 0;
+}
+
+void upkeep_stop(struct upkeep *upkeep)
+{
+	if (!upkeep)
+		return;
+	pthread_mutex_lock(&upkeep->lock);
+	upkeep->stopping = true;
+	pthread_cond_signal(&upkeep->wake);
+	pthread_mutex_unlock(&upkeep->lock);
+	pthread_join(upkeep->thread, NULL);
+	pthread_cond_destroy(&upkeep->wake);
+	pthread_mutex_destroy(&upkeep->lock);
+	free(upkeep);
+}
