@@ -9,6 +9,7 @@
 #include "common/fileio.h"
 #include "common/harden.h"
 #include "common/log.h"
+#include "manager/backup.h"
 #include "manager/init.h"
 #include "manager/serve.h"
 
@@ -45,6 +46,38 @@ static int init(const struct options *options, struct error *e)
 	return 0;
 }
 
+static int backup(const struct options *options, struct error *e)
+{
+	const struct vault_settings vault = { .dir = options->dir };
+
+	return backup_make(&vault, options->file, e);
+}
+
+static int restore(const struct options *options, struct error *e)
+{
+	const struct vault_settings vault = {
+		.dir = options->dir, .credentials = getenv("CREDENTIALS_DIRECTORY"),
+		.tcti = options->tcti,
+	};
+
+	return backup_restore(&vault, options->file, e);
+}
+
+static int run(const struct options *options, struct error *e)
+{
+	switch (options->command) {
+	case OPTIONS_INIT:
+		return init(options, e);
+	case OPTIONS_SERVE:
+		return serve(options, e);
+	case OPTIONS_BACKUP:
+		return backup(options, e);
+	case OPTIONS_RESTORE:
+		return restore(options, e);
+	}
+	return error_usage(e, "There is no such command: see vmcrypt-manager --help");
+}
+
 int main(int argc, char *argv[])
 {
 	struct error e = ERROR_NULL;
@@ -60,7 +93,7 @@ int main(int argc, char *argv[])
 		r = harden_process(/* lock_memory= */ true, &e);
 	}
 	if (r == 0)
-		r = options.serve ? serve(&options, &e) : init(&options, &e);
+		r = run(&options, &e);
 	if (r == 0)
 		return EXIT_SUCCESS;
 	log_error("%s", e.text);

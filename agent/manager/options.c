@@ -7,12 +7,16 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "common/cleanup.h"
+
 static const char help_text[] =
 "Usage: vmcrypt-manager init --name NAME[,NAME]... --admin USER --password-file FILE\n"
 "                            [--tpm|--key-file] [--dir DIR] [--tcti TCTI]\n"
 "       vmcrypt-manager serve [--dir DIR] [--listen ADDRESS] [--port PORT]\n"
 "                             [--threads N] [--keep-days N] [--keep-events N]\n"
 "                             [--tcti TCTI] [--debug]\n"
+"       vmcrypt-manager backup --out FILE [--dir DIR]\n"
+"       vmcrypt-manager restore --from FILE [--dir DIR] [--tcti TCTI]\n"
 "The manager of encrypted VMs: keys from key servers for many hosts.\n"
 "\n"
 "init makes a folder, an authority of its own and the first administrator:\n"
@@ -29,7 +33,11 @@ static const char help_text[] =
 "  --keep-days N         cut away events that are older; default: none\n"
 "  --keep-events N       cut away all but the newest N, 1000 or more; default: none\n"
 "  --debug               say more\n"
-"both:\n"
+"backup writes a copy of the database, of a manager that serves or not:\n"
+"  --out FILE            a new file; the key of the secrets is not in it\n"
+"restore makes a manager out of one, in a folder that has the key of its secrets:\n"
+"  --from FILE           that backup has written\n"
+"all:\n"
 "  --dir DIR             default " MANAGER_DIR "\n"
 "  --tcti TCTI           the TPM, as in tss2-tctildr(7)\n"
 "  --help, --version\n"
@@ -37,7 +45,8 @@ static const char help_text[] =
 
 enum option_id {
 	OPT_DIR = 256, OPT_TCTI, OPT_NAME, OPT_ADMIN, OPT_PASSWORD_FILE, OPT_TPM, OPT_KEY_FILE,
-	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_KEEP_DAYS, OPT_KEEP_EVENTS, OPT_DEBUG, OPT_HELP, OPT_VERSION,
+	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_KEEP_DAYS, OPT_KEEP_EVENTS, OPT_OUT, OPT_FROM,
+	OPT_DEBUG, OPT_HELP, OPT_VERSION,
 };
 
 static const struct option options[] = {
@@ -53,11 +62,35 @@ static const struct option options[] = {
 	{ "threads", required_argument, NULL, OPT_THREADS },
 	{ "keep-days", required_argument, NULL, OPT_KEEP_DAYS },
 	{ "keep-events", required_argument, NULL, OPT_KEEP_EVENTS },
+	{ "out", required_argument, NULL, OPT_OUT },
+	{ "from", required_argument, NULL, OPT_FROM },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* @missing: what is said when an option is not there that it must have */
+static const struct command {
+	const char *name;
+	enum options_command command;
+	const char *missing;
+} commands[] = {
+	{ "init", OPTIONS_INIT, "init wants --name, --admin and --password-file" },
+	{ "serve", OPTIONS_SERVE, NULL },
+	{ "backup", OPTIONS_BACKUP, "backup wants --out" },
+	{ "restore", OPTIONS_RESTORE, "restore wants --from" },
+};
+
+static const struct command *find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name && i < ARRAY_SIZE(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
 
 static int number(const char *name, const char *text, unsigned long min, unsigned long max,
 		  unsigned long *ret, struct error *e)
@@ -119,18 +152,31 @@ static int for_command(int option, struct options *o, struct error *e)
 		r = number("--keep-events", optarg, 1000, INT32_MAX, &n, e);
 		o->keep.rows = n;
 		break;
+	case OPT_OUT:
+	case OPT_FROM:
+		o->file = optarg;
+		break;
 	default:
 		return error_usage(e, "There is no option \"%.64s\", or it lacks its value: see vmcrypt-manager --help",
 				   o->word);
 	}
-	if (r == 0 && o->serve != (option >= OPT_LISTEN))
-		return error_usage(e, "--%s is no option of %s: see vmcrypt-manager --help",
-				   options[option - OPT_DIR].name, o->serve ? "serve" : "init");
 	return r;
+}
+
+/* Those of one command only. */
+static enum options_command command_of(int option)
+{
+	if (option <= OPT_KEY_FILE)
+		return OPTIONS_INIT;
+	if (option == OPT_OUT)
+		return OPTIONS_BACKUP;
+	return option == OPT_FROM ? OPTIONS_RESTORE : OPTIONS_SERVE;
 }
 
 static int one(int option, struct options *o, struct error *e)
 {
+	int r;
+
 	switch (option) {
 	case OPT_DIR:
 		if (optarg[0] != '/')
@@ -148,19 +194,38 @@ static int one(int option, struct options *o, struct error *e)
 	case OPT_VERSION:
 		return say("vmcrypt-manager " VMCRYPT_VERSION "\n");
 	default:
-		return for_command(option, o, e);
+		r = for_command(option, o, e);
 	}
+	if (r == 0 && o->command != command_of(option))
+		return error_usage(e, "--%s is no option of this command: see vmcrypt-manager --help",
+				   options[option - OPT_DIR].name);
+	return r;
+}
+
+static bool is_complete(const struct options *o)
+{
+	switch (o->command) {
+	case OPTIONS_INIT:
+		return o->names && o->admin && o->password_file;
+	case OPTIONS_SERVE:
+		return true;
+	case OPTIONS_BACKUP:
+	case OPTIONS_RESTORE:
+		return o->file;
+	}
+	return false;
 }
 
 int options_read(int argc, char *argv[], struct options *ret, struct error *e)
 {
-	const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+	const char *name = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+	const struct command *command = find_command(name);
 	struct options o = { .dir = MANAGER_DIR, .port = MANAGER_PORT, .threads = 8,
 			     .log_level = LOG_INFO, .source = VAULT_FROM_CREDENTIAL };
 	int option, r = 0;
 
-	o.serve = command && !strcmp(command, "serve");
-	optind = command ? 2 : 1;
+	o.command = command ? command->command : 0;
+	optind = name ? 2 : 1;
 	opterr = 0;	/* one message, ours */
 	while (r == 0 && (option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		o.word = argv[optind - 1];
@@ -168,10 +233,10 @@ int options_read(int argc, char *argv[], struct options *ret, struct error *e)
 	}
 	if (r)
 		return r;
-	if (!command || (!o.serve && strcmp(command, "init") != 0) || optind < argc)
-		return error_usage(e, "Want init or serve: see vmcrypt-manager --help");
-	if (!o.serve && (!o.names || !o.admin || !o.password_file))
-		return error_usage(e, "init wants --name, --admin and --password-file");
+	if (!command || optind < argc)
+		return error_usage(e, "Want init, serve, backup or restore: see vmcrypt-manager --help");
+	if (!is_complete(&o))
+		return error_usage(e, "%s", command->missing);
 	*ret = o;
 	return 0;
 }

@@ -3,7 +3,6 @@
 #ifndef MANAGER_OPTIONS_H
 #define MANAGER_OPTIONS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/errors.h"
@@ -15,13 +14,20 @@
 /** OPTIONS_EXIT - of options_read(): all is said, exit with success */
 #define OPTIONS_EXIT	1
 
+enum options_command {
+	OPTIONS_INIT	= 1 << 0,
+	OPTIONS_SERVE	= 1 << 1,
+	OPTIONS_BACKUP	= 1 << 2,
+	OPTIONS_RESTORE	= 1 << 3,
+};
+
 /**
  * struct options - what was asked for; all texts belong to argv
- * @serve: else init
+ * @file: of backup and restore
  * @word: the option that was looked at last, for what is wrong with it
  */
 struct options {
-	bool serve;
+	enum options_command command;
 	const char *word;
 	const char *dir;
 	const char *tcti;
@@ -33,6 +39,7 @@ struct options {
 	const char *names;
 	const char *admin;
 	const char *password_file;
+	const char *file;
 	enum vault_source source;
 };
 

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "manager/api.h"
 #include "manager/authority.h"
+#include "manager/backup.h"
 #include "manager/manager.h"
 #include "manager/upkeep.h"
 #include "manager/web.h"
@@ -76,18 +77,21 @@ static void use_new_certificate(void *web)
 
 /* What needs care while it runs; without it nothing is served. */
 static int run_cared_for(struct web *web, const struct manager *manager,
-			 const struct record_keep *keep, struct error *e)
+			 const struct options *options, struct error *e)
 {
 	const struct upkeep_settings settings = {
-		.store = manager->store, .authority = manager->authority, .keep = *keep,
+		.store = manager->store, .authority = manager->authority, .keep = options->keep,
 		.renewed = use_new_certificate, .user = web,
 	};
-	struct upkeep *upkeep;
+	struct backup_server *backups = NULL;
+	struct upkeep *upkeep = NULL;
 	int r = upkeep_start(&settings, &upkeep, e);
 
-	if (r < 0)
-		return r;
-	r = run(web, e);
+	if (r == 0)
+		r = backup_serve(manager->store, options->dir, &backups, e);
+	if (r == 0)
+		r = run(web, e);
+	backup_server_free(backups);
 	upkeep_stop(upkeep);
 	return r;
 }
@@ -126,7 +130,7 @@ int serve(const struct options *options, struct error *e)
 	if (r == 0)
 		r = web_new(&settings, &web, e);
 	if (r == 0)
-		r = run_cared_for(web, &manager, &options->keep, e);
+		r = run_cared_for(web, &manager, options, e);
 	web_free(web);
 	manager_close(&manager);
 	return r;

@@ -126,4 +126,33 @@ struct store_status {
 
 void store_get_status(struct store *s, struct store_status *ret);
 
+/** struct store_copy - a copy that was made or read: bytes, SHA-256 in hexadecimal */
+struct store_copy {
+	uint64_t bytes;
+	char sha256[65];
+};
+
+/**
+ * store_backup() - write a copy of the database to a file, while others use it
+ * @fd: where it stands; the caller's
+ *
+ * One consistent state: that at its end. The folder needs space for the copy
+ * meanwhile. One call at a time.
+ *
+ * Return: 0; -ENOSPC; -EBADMSG: the copy is damaged; -EIO.
+ */
+int store_backup(struct store *s, int fd, struct store_copy *ret, struct error *e);
+
+/**
+ * store_restore() - make a folder's database out of such a copy
+ * @dir: made when it is missing; may have no database
+ *
+ * Return: 0; -EEXIST; -EBADMSG: damaged, or no database of a manager. On failure no
+ * database is there.
+ */
+int store_restore(const char *dir, int fd, struct store_copy *ret, struct error *e);
+
+/** store_unrestore() - undo it, before anything was done with the database */
+void store_unrestore(const char *dir);
+
 #endif /* MANAGER_STORE_H */

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -44,7 +45,7 @@ def init(directory=DIR):
 class Manager:
     """One run of it."""
 
-    def __init__(self):
+    def __init__(self, directory=DIR):
         notify = path("notify")
         if os.path.exists(notify):
             os.unlink(notify)
@@ -53,7 +54,7 @@ class Manager:
         ready.settimeout(30)
         self.log = open(path("log"), "a+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [MANAGER, "serve", "--dir", DIR, "--listen", "127.0.0.1", "--port", "0"],
+            [MANAGER, "serve", "--dir", directory, "--listen", "127.0.0.1", "--port", "0"],
             stderr=self.log, env={**os.environ, "NOTIFY_SOCKET": notify})
         while "READY=1" not in ready.recv(4096).decode():
             pass
@@ -325,6 +326,47 @@ def wrong_requests():
     c.close()
 
 
+def manage(*words):
+    return subprocess.run([MANAGER, *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+def backup_becomes_a_manager():
+    """Made while it serves, under its own restrictions; what comes later is not in it"""
+    other = path("restored")
+    ask("POST", "/clusters", {"name": "in-backup"})
+    done = manage("backup", "--dir", DIR, "--out", path("copy"))
+    equal(done.returncode, 0, done.stderr)
+    assert "copy the file vault.key" in done.stdout, done.stdout
+    with open(path("copy"), "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() in done.stdout, done.stdout
+    equal(os.stat(path("copy")).st_mode & 0o777, 0o600, "mode")
+    ask("POST", "/clusters", {"name": "not-in-backup"})
+    equal(manage("backup", "--dir", DIR, "--out", path("copy")).returncode, 1, "a file that is there")
+    equal(manage("backup", "--dir", DIR).returncode, 2, "without a file")
+    os.mkdir(other, 0o700)
+    refusal = manage("restore", "--dir", other, "--from", path("copy"))
+    equal(refusal.returncode, 1, "without the key")
+    shutil.copy(os.path.join(DIR, "vault.key"), other)
+    done = manage("restore", "--dir", other, "--from", path("copy"))
+    equal(done.returncode, 0, done.stderr)
+    STATE["manager"].stop()
+    STATE["manager"] = Manager(other)
+    log_in(ADMIN, PASSWORD, "admin")
+    names = [c["name"] for c in ask("GET", "/clusters")[1]["clusters"]]
+    equal(("in-backup" in names, "not-in-backup" in names), (True, False), names)
+    equal(ask("GET", "/events/verify")[1]["intact"], True, "chain")
+    equal(len(ask("GET", "/events?operation=manager.restore")[1]["events"]), 1, "its event")
+    STATE["manager"].stop()
+    STATE["manager"] = Manager()
+    log_in(ADMIN, PASSWORD, "admin")
+    events = ask("GET", "/events?operation=manager.backup")[1]["events"]
+    equal([(one["phase"], one["result"]) for one in events], [("intent", None), ("outcome", "ok")], "events")
+    for name in ("in-backup", "not-in-backup"):
+        for cluster in ask("GET", "/clusters")[1]["clusters"]:
+            if cluster["name"] == name:
+                ask("DELETE", "/clusters/" + cluster["id"])
+
+
 def what_is_kept_is_there_again():
     ask("POST", "/clusters", {"name": "kept"})
     STATE["manager"].stop()
@@ -348,7 +390,7 @@ try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
          clusters_and_vms, client_certificates, events_verify, wrong_requests,
-         what_is_kept_is_there_again, all_of_the_description_was_answered])
+         backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "manager" in STATE and STATE["manager"].process.poll() is None:
         STATE["manager"].process.kill()
