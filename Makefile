@@ -9,6 +9,7 @@
 # make bench      instructions per I/O beside dm-crypt, fails where a target is missed
 # make bench-real the same in real time: throughput and latency, takes long
 # make fuzz-kernel  broken netlink messages and table lines, in virtual machines: takes long
+# make torture    verified load under trouble, failing allocations, power cuts, in virtual machines
 # make coverage   which lines of agent/ the unit tests run, as a table and HTML
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
@@ -23,7 +24,7 @@ AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
 .PHONY: all agent unit modules module setup check kernel-tests system-test test demo \
-	bench bench-real fuzz-kernel coverage install clean print-cflags
+	bench bench-real fuzz-kernel torture coverage install clean print-cflags
 
 all: agent module
 
@@ -65,6 +66,9 @@ bench-real:
 
 fuzz-kernel:
 	@scripts/fuzz-kernel
+
+torture:
+	@scripts/torture
 
 coverage:
 	@scripts/coverage

@@ -56,6 +56,15 @@ kernel_dir()
 	printf '%s/kernel-%s\n' "$VMCRYPT_CACHE" "$1"
 }
 
+# kernel_fetch VERSION: brings it into the cache, unless it is there
+kernel_fetch()
+{
+	case $1 in
+	debug-*) "$VMCRYPT_TOP/scripts/debug-kernel" "$1" ;;
+	*) "$VMCRYPT_TOP/scripts/kernels.sh" "$1" ;;
+	esac
+}
+
 # kernel_release VERSION: the release string, as uname -r has it
 kernel_release()
 {
