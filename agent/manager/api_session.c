@@ -50,14 +50,25 @@ int api_status(struct api_call *call, json_t **ret, struct error *e)
 }
 
 static void note_login(struct api_call *call, const char *user, const char *type,
-		       const char *operation, const char *result)
+		       const char *operation, const char *result, uint64_t unrecorded)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "peer", call->rq->peer);
 	const struct record_event event = { .user = user, .operation = operation, .type = type,
 					    .data = data };
 
+	if (unrecorded && data)
+		json_object_set_new(data, "unrecorded_before", json_integer((json_int_t)unrecorded));
 	if (record_note(call->manager->store, &event, result, NULL) < 0)
 		log_warning("Cannot record %s of %s", operation, user);
+}
+
+static void note_refusal(struct api_call *call, const char *user)
+{
+	uint64_t unrecorded;
+
+	if (user_refusal_counts(call->manager->users, &unrecorded))
+		note_login(call, user_name_valid(user) ? user : "-", "BadUsernameSessionEvent",
+			   "session.new", "refused", unrecorded);
 }
 
 /* By password when there is one, else by the certificate that TLS was shown. */
@@ -81,10 +92,8 @@ static int prove(struct api_call *call, char user[USER_NAME_MAX + 1], struct err
 		memcpy(user, name, strlen(name) + 1);
 		return user_authenticate(call->manager->users, name, &password, call->rq->peer, e);
 	}
-	if (call->rq->certificate[0])
-		return user_by_certificate(call->manager->users, call->rq->certificate, user, e);
-	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0, "No password and no client certificate: "
-			 "log in with either");
+	return user_by_certificate(call->manager->users, call->rq->certificate, call->rq->peer, user,
+				   e);
 }
 
 /*
@@ -115,8 +124,7 @@ int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 		call->status = r == -EAGAIN ? 429 : 401;
 		/* What has to wait was not tried; recording it would fill the disk. */
 		if (r == -EACCES)
-			note_login(call, user_name_valid(user) ? user : "-",
-				   "BadUsernameSessionEvent", "session.new", "refused");
+			note_refusal(call, user);
 		return r;
 	}
 	if (r == 0)
@@ -131,7 +139,7 @@ int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 	}
 	erase(token, sizeof(token));
 	if (r == 0)
-		note_login(call, user, "UserLoginSessionEvent", "session.new", "ok");
+		note_login(call, user, "UserLoginSessionEvent", "session.new", "ok", 0);
 	return r;
 }
 
@@ -151,7 +159,7 @@ int api_session_end(struct api_call *call, json_t **ret, struct error *e)
 
 	(void)ret;
 	if (r == 0)
-		note_login(call, call->user, "UserLogoutSessionEvent", "session.end", "ok");
+		note_login(call, call->user, "UserLogoutSessionEvent", "session.end", "ok", 0);
 	return r;
 }
 

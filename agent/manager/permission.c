@@ -55,27 +55,31 @@ static int check_holds_here(struct store *store, const char *actor, const char *
 }
 
 /*
- * An actor needs @set on @object; and for everything, also where a permission of
- * their own gives them less than elsewhere.
+ * An actor needs @set on @object, and on all within it where a permission of their own
+ * gives them less.
  */
-static int check_holds(struct store *store, const char *actor, const char *object,
-		       privilege_set set, const char *what, struct error *e)
+int permission_holds(struct store *store, const char *actor, const char *object,
+		     privilege_set set, const char *what, struct error *e)
 {
 	_cleanup_json_ json_t *own = NULL;
 	const json_t *permission;
+	bool within = false;
 	size_t i;
 	int r;
 
 	if (!actor || !set)
 		return 0;
 	r = check_holds_here(store, actor, object, set, what, e);
-	if (r < 0 || strcmp(object, PERMISSION_GLOBAL) != 0)
-		return r;
-	r = store_list(store, KIND, "user", actor, &own, e);
+	if (r == 0)
+		r = store_list(store, KIND, "user", actor, &own, e);
 	if (r < 0)
 		return r;
 	json_array_foreach(own, i, permission) {
-		r = check_holds_here(store, actor, json_text(permission, "object"), set, what, e);
+		const char *on = json_text(permission, "object");
+
+		r = privilege_within(store, on, object, &within, e);
+		if (r == 0 && within)
+			r = check_holds_here(store, actor, on, set, what, e);
 		if (r < 0)
 			return r;
 	}
@@ -134,13 +138,13 @@ static int check_change(struct store *store, const char *actor, const char *user
 	privilege_set before;
 	int r;
 
-	r = check_holds(store, actor, object, given, "give a role", e);
+	r = permission_holds(store, actor, object, given, "give a role", e);
 	if (r < 0)
 		return r;
 	r = privilege_effective(store, user, object, &before, e);
 	if (r < 0)
 		return r;
-	return check_holds(store, actor, object, before, "change the role of one with more rights", e);
+	return permission_holds(store, actor, object, before, "change the role of one with more rights", e);
 }
 
 static int write_permission(struct store *store, const json_t *document, char ret_id[UUID_TEXT_SIZE],
@@ -339,7 +343,7 @@ int permission_covers(struct store *store, const char *actor, const char *user,
 		if (r == -ENOENT)
 			continue;
 		if (r == 0)
-			r = check_holds(store, actor, json_text(permission, "object"), role,
+			r = permission_holds(store, actor, json_text(permission, "object"), role,
 					"act on one with more rights", e);
 		if (r < 0)
 			return r;

@@ -11,6 +11,7 @@
 
 #include "common/encode.h"
 #include "common/errors.h"
+#include "manager/privilege.h"
 
 struct store;
 
@@ -61,6 +62,16 @@ int permission_list(struct store *store, const char *user, json_t **ret, struct 
  */
 int permission_remove_all(struct store *store, const char *user, const char *object,
 			  struct error *e);
+
+/**
+ * permission_holds() - whether @actor holds privileges on an object and on all within it
+ * @actor: NULL, the manager itself, holds all
+ * @what: that is to be done, "give a role", for the error
+ *
+ * Return: 0; -EACCES with EXIT_NOT_ALLOWED.
+ */
+int permission_holds(struct store *store, const char *actor, const char *object,
+		     privilege_set set, const char *what, struct error *e);
 
 /**
  * permission_covers() - whether @actor holds every right of @user, each where they

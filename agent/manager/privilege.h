@@ -67,6 +67,12 @@ int privilege_effective(struct store *store, const char *user, const char *objec
 			privilege_set *ret, struct error *e);
 
 /**
+ * privilege_within() - whether permissions on @around reach @object from above
+ */
+int privilege_within(struct store *store, const char *object, const char *around, bool *ret,
+		     struct error *e);
+
+/**
  * privilege_inherited() - the same as if there was no permission on the object itself
  */
 int privilege_inherited(struct store *store, const char *user, const char *object,

@@ -77,6 +77,21 @@ static int path_find(struct store *store, const char *object, struct path *ret, 
 	return 0;
 }
 
+int privilege_within(struct store *store, const char *object, const char *around, bool *ret,
+		     struct error *e)
+{
+	struct path path;
+	size_t i;
+	int r = path_find(store, object, &path, e);
+
+	if (r < 0)
+		return r;
+	*ret = false;
+	for (i = 1; i < path.n; i++)
+		*ret = *ret || strcmp(path.step[i], around) == 0;
+	return 0;
+}
+
 /* Only somebody who is there and not disabled has rights. */
 static int user_active(struct store *store, const char *user, bool *ret, struct error *e)
 {

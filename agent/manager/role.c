@@ -8,6 +8,7 @@
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/json.h"
+#include "manager/permission.h"
 #include "manager/store.h"
 
 #define KIND "role"
@@ -198,26 +199,12 @@ static int parse(const char *role, const json_t *privileges, privilege_set *ret,
 	return 0;
 }
 
-/* Whoever could hand out more than they hold would soon hold it themselves. */
-static int check_actor(struct store *store, const char *actor, const char *role,
-		       privilege_set added, struct error *e)
+/* Whoever could hand out more than they hold would soon hold it themselves; and what
+ * they do not hold they do not take from others. */
+static int check_actor(struct store *store, const char *actor, privilege_set changed,
+		       struct error *e)
 {
-	_cleanup_json_ json_t *names = NULL;
-	privilege_set held;
-	int r;
-
-	if (!actor || !added)
-		return 0;
-	r = privilege_effective(store, actor, NULL, &held, e);
-	if (r < 0)
-		return r;
-	if ((added & ~held) == 0)
-		return 0;
-	names = privilege_names(added & ~held);
-	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
-			 "User \"%s\" cannot put %s into role \"%s\" without holding it globally: ask "
-			 "an administrator", actor,
-			 names ? json_string_value(json_array_get(names, 0)) : "this", role);
+	return permission_holds(store, actor, PERMISSION_GLOBAL, changed, "change what a role holds", e);
 }
 
 static json_t *document_new(const char *role, privilege_set set)
@@ -240,7 +227,7 @@ static int create(struct store *store, void *userdata, struct error *e)
 	char id[UUID_TEXT_SIZE];
 	int r;
 
-	r = check_actor(store, change->actor, role, change->set, e);
+	r = check_actor(store, change->actor, change->set, e);
 	if (r < 0)
 		return r;
 	r = uuid_random_text(id);
@@ -283,7 +270,7 @@ static int update(struct store *store, void *userdata, struct error *e)
 	r = find(store, change->role, &old, e);
 	if (r < 0)
 		return r;
-	r = check_actor(store, change->actor, change->role, change->set & ~document_set(old), e);
+	r = check_actor(store, change->actor, change->set ^ document_set(old), e);
 	if (r < 0)
 		return r;
 	if (!document)

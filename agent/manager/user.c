@@ -10,6 +10,7 @@
 #include "common/encode.h"
 #include "common/fileio.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "manager/permission.h"
 #include "manager/record.h"
 #include "manager/session.h"
@@ -24,9 +25,20 @@
 static const struct throttle_rule name_rule = { .free = 3, .max = 60 };
 static const struct throttle_rule address_rule = { .free = 10, .max = 900 };
 
+/* Of the threads that answer requests so many may wait for scrypt with a password that
+ * nobody has shown to be right; the others are for those who are logged in. */
+#define WAITING_MAX 4
+
+/* Refusals that are recorded at once, and seconds until there may be one more. */
+#define REFUSALS_MAX	100
+#define REFUSAL_EVERY	10
+
 /*
- * @lock: guards the two tables
+ * @lock: guards the two tables and the numbers
  * @deriving: one scrypt at a time, which bounds its memory
+ * @waiting: for @deriving, in order to log in
+ * @refusals: that were recorded and count still, at @refusals_at
+ * @unrecorded: since the last one that was
  */
 struct users {
 	struct store *store;
@@ -36,6 +48,10 @@ struct users {
 	pthread_mutex_t deriving;
 	struct throttle *names;
 	struct throttle *addresses;
+	unsigned int waiting;
+	unsigned int refusals;
+	int64_t refusals_at;
+	uint64_t unrecorded;
 };
 
 int users_new(struct store *store, struct sessions *sessions, int64_t (*clock)(void),
@@ -348,32 +364,71 @@ static void address_key(const char *address, char ret[INET6_ADDRSTRLEN + 8])
 		hex_encode(six.s6_addr, 8, ret);
 }
 
-/* Counts the attempt, or says how long it has to wait. */
+/* Counts the attempt, or says how long it has to wait. @name: NULL: it had none */
 static unsigned int admit(struct users *users, const char *name, const char *address)
 {
-	unsigned int by_name, by_address;
-	int64_t now;
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+	int64_t now = users->clock();
+	unsigned int by_name = name ? throttle_wait(users->names, name, now) : 0;
+	unsigned int by_address = throttle_wait(users->addresses, address, now);
 
-	pthread_mutex_lock(&users->lock);
-	now = users->clock();
-	by_name = throttle_wait(users->names, name, now);
-	by_address = throttle_wait(users->addresses, address, now);
-	if (!by_name && !by_address) {
+	if (by_name || by_address)
+		return by_name > by_address ? by_name : by_address;
+	/* Not counted: it was not this one who asked too often. */
+	if (name && users->waiting >= WAITING_MAX)
+		return 1;
+	users->waiting += !!name;
+	if (name)
 		throttle_count(users->names, name, now);
-		throttle_count(users->addresses, address, now);
-	}
-	pthread_mutex_unlock(&users->lock);
-	return by_name > by_address ? by_name : by_address;
+	throttle_count(users->addresses, address, now);
+	return 0;
+}
+
+static void no_longer_waits(struct users *users)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+
+	users->waiting--;
 }
 
 /* An address keeps its other failures: else one valid account would pay for
  * guessing at all the others. */
 static void forgive(struct users *users, const char *name, const char *address)
 {
-	pthread_mutex_lock(&users->lock);
-	throttle_forgive(users->names, name);
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+
+	if (name)
+		throttle_forgive(users->names, name);
 	throttle_take_back(users->addresses, address);
-	pthread_mutex_unlock(&users->lock);
+}
+
+static int has_to_wait(unsigned int seconds, struct error *e)
+{
+	return error_set(e, EAGAIN, EXIT_NOT_ALLOWED, 0,
+			 "Too many failed logins, or too many at once: try again in %u seconds",
+			 seconds);
+}
+
+bool user_refusal_counts(struct users *users, uint64_t *ret_unrecorded)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+	int64_t now = users->clock(), gone = (now - users->refusals_at) / REFUSAL_EVERY;
+
+	if (gone >= users->refusals) {
+		users->refusals = 0;
+		users->refusals_at = now;
+	} else if (gone > 0) {
+		users->refusals -= (unsigned int) gone;
+		users->refusals_at += gone * REFUSAL_EVERY;
+	}
+	if (users->refusals >= REFUSALS_MAX) {
+		users->unrecorded++;
+		return false;
+	}
+	users->refusals++;
+	*ret_unrecorded = users->unrecorded;
+	users->unrecorded = 0;
+	return true;
 }
 
 /* Whether the password is right for a user who may log in. */
@@ -409,18 +464,13 @@ int user_authenticate(struct users *users, const char *name, const struct secret
 	address_key(address, key);
 	wait = admit(users, name, key);
 	if (wait)
-		return error_set(e, EAGAIN, EXIT_NOT_ALLOWED, 0,
-				 "Too many failed logins: try again in %u seconds", wait);
-	if (password->size > 0 && password->size <= PASSWORD_MAX) {
-		struct error failure = ERROR_NULL;
-
-		r = verify(users, name, password, &right, &failure);
-		if (r < 0) {
-			if (e)
-				*e = failure;
-			return r;
-		}
-	}
+		return has_to_wait(wait, e);
+	r = 0;
+	if (password->size > 0 && password->size <= PASSWORD_MAX)
+		r = verify(users, name, password, &right, e);
+	no_longer_waits(users);
+	if (r < 0)
+		return r;
 	if (!right)
 		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
 				 "Cannot log in: the name or the password is wrong");
@@ -428,13 +478,19 @@ int user_authenticate(struct users *users, const char *name, const struct secret
 	return 0;
 }
 
-int user_by_certificate(struct users *users, const char *certificate,
+int user_by_certificate(struct users *users, const char *certificate, const char *address,
 			char ret_name[USER_NAME_MAX + 1], struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
+	char key[INET6_ADDRSTRLEN + 8];
 	const char *name;
+	unsigned int wait;
 	int r;
 
+	address_key(address, key);
+	wait = admit(users, /* name= */ NULL, key);
+	if (wait)
+		return has_to_wait(wait, e);
 	r = check_certificate(certificate, NULL);
 	if (r == 0)
 		r = store_find(users->store, KIND, "certificate", certificate, &document, e);
@@ -443,7 +499,9 @@ int user_by_certificate(struct users *users, const char *certificate,
 	name = json_string_value(json_object_get(document, "name"));
 	if (r < 0 || !name || !json_is_false(json_object_get(document, "disabled")))
 		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
-				 "Cannot log in: the client certificate is no user's");
+				 certificate[0] ? "Cannot log in: the client certificate is no user's" :
+				 "No password and no client certificate: log in with either");
+	forgive(users, /* name= */ NULL, key);
 	snprintf(ret_name, USER_NAME_MAX + 1, "%s", name);
 	return 0;
 }

@@ -99,11 +99,22 @@ int user_authenticate(struct users *users, const char *name, const struct secret
 
 /**
  * user_by_certificate() - whose client certificate this is
- * @certificate: SHA-256 of the certificate that TLS has verified, base 16
+ * @certificate: SHA-256 of the certificate that TLS has verified, base 16; "": none
+ * @address: of the peer, which has to wait after failures
  *
- * Return: 0; -EACCES with EXIT_NOT_ALLOWED: nobody's, or a disabled user's.
+ * Return: 0; -EACCES with EXIT_NOT_ALLOWED: nobody's, or a disabled user's; -EAGAIN
+ * as user_authenticate().
  */
-int user_by_certificate(struct users *users, const char *certificate,
+int user_by_certificate(struct users *users, const char *certificate, const char *address,
 			char ret_name[USER_NAME_MAX + 1], struct error *e);
+
+/**
+ * user_refusal_counts() - whether one more refused login is to be recorded
+ * @ret_unrecorded: how many were not since the last one that was
+ *
+ * Whoever has many addresses could fill the record otherwise: 100 at once, then one
+ * every 10 seconds.
+ */
+bool user_refusal_counts(struct users *users, uint64_t *ret_unrecorded);
 
 #endif

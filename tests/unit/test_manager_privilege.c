@@ -273,6 +273,38 @@ static void nobody_rises(void **state)
 	assert_int_equal(check("bob", "Cryptographer.Encrypt", "vm:" VM), 0);
 }
 
+/* Restricted on one VM of the cluster: nothing that is done above it lifts that. */
+static void nobody_rises_from_above(void **state)
+{
+	_cleanup_json_ json_t *encrypt = names("Cryptographer.Encrypt", "System.Read");
+	_cleanup_json_ json_t *read = names("System.Read", NULL);
+
+	(void) state;
+	give("alice", ROLE_ADMINISTRATOR, "global", true);
+	must(role_create(store, NULL, "Own", read, &e));
+	give("alice", "Own", "vm:" VM, true);
+	must_fail(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, "cluster:" CLUSTER, true, NULL,
+				 &e), -EACCES, "vm:" VM);
+	must_fail(role_update(store, "alice", "Own", encrypt, &e), -EACCES, "vm:" VM);
+	must(permission_set(store, "alice", "bob", "Own", "cluster:" CLUSTER, true, NULL, &e));
+	/* Elsewhere they are what they were. */
+	must(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, "host:" HOST, true, NULL, &e));
+}
+
+/* A role may be somebody's who has more: it is not emptied from below. */
+static void nobody_takes_from_above(void **state)
+{
+	_cleanup_json_ json_t *encrypt = names("Cryptographer.Encrypt", "System.Read");
+	_cleanup_json_ json_t *read = names("System.Read", NULL), *none = json_array();
+
+	(void) state;
+	must(role_create(store, NULL, "Encryptor", encrypt, &e));
+	give("alice", ROLE_NO_CRYPTO, "global", true);
+	must_fail(role_update(store, "alice", "Encryptor", read, &e), -EACCES, "Cryptographer.Encrypt");
+	must(role_update(store, "admin", "Encryptor", read, &e));
+	must(role_update(store, "alice", "Encryptor", none, &e));
+}
+
 static void permissions(void **state)
 {
 	_cleanup_json_ json_t *list = NULL, *one = NULL;
@@ -358,6 +390,8 @@ int main(void)
 		privilege_test(without_propagation),
 		privilege_test(roles_of_ones_own),
 		privilege_test(nobody_rises),
+		privilege_test(nobody_rises_from_above),
+		privilege_test(nobody_takes_from_above),
 		privilege_test(permissions),
 		privilege_test(one_administrator_stays),
 		privilege_test(the_disabled_hold_nothing),

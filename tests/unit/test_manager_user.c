@@ -3,12 +3,14 @@
 #include "manager_fixture.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "manager/session.h"
 #include "manager/user_password.h"
 #include "manager/user_throttle.h"
 
 #define CERT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER_CERT "f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
 static int64_t now;
 static struct users *users;
@@ -175,17 +177,17 @@ static void certificates(void **state)
 
 	(void) state;
 	must(user_create(users, "alice", NULL, CERT, &e));
-	must(user_by_certificate(users, CERT, name, &e));
+	must(user_by_certificate(users, CERT, "10.9.0.1", name, &e));
 	assert_string_equal(name, "alice");
 	must_fail(user_set_certificate(users, NULL, "admin", CERT, &e), -EEXIST, "alice");
 	must_fail(user_create(users, "bob", NULL, CERT, &e), -EEXIST, "alice");
 	must(user_set_certificate(users, NULL, "alice", CERT, &e));
 	must(user_set_disabled(users, NULL, "alice", true, &e));
-	must_fail(user_by_certificate(users, CERT, name, &e), -EACCES, "no user's");
+	must_fail(user_by_certificate(users, CERT, "10.9.0.1", name, &e), -EACCES, "no user's");
 	must(user_set_disabled(users, NULL, "alice", false, &e));
 	must(user_set_certificate(users, NULL, "alice", NULL, &e));
-	must_fail(user_by_certificate(users, CERT, name, &e), -EACCES, "no user's");
-	must_fail(user_by_certificate(users, "", name, &e), -EACCES, "no user's");
+	must_fail(user_by_certificate(users, CERT, "10.9.0.1", name, &e), -EACCES, "no user's");
+	must_fail(user_by_certificate(users, "", "10.9.0.1", name, &e), -EACCES, "No password and no client");
 }
 
 static void changes_end_sessions(void **state)
@@ -325,6 +327,90 @@ static void at_the_same_time(void **state)
 	assert_int_equal(all, 3);
 }
 
+/* A certificate costs nothing to make, and each failure is an event. */
+static void certificates_have_to_wait(void **state)
+{
+	char name[USER_NAME_MAX + 1];
+	int i;
+
+	(void) state;
+	must(user_create(users, "alice", NULL, CERT, &e));
+	for (i = 0; i < 5; i++) {
+		must_fail(user_by_certificate(users, OTHER_CERT, "10.0.0.1", name, &e), -EACCES, "no user's");
+		must_fail(user_by_certificate(users, "", "::ffff:10.0.0.1", name, &e), -EACCES, "No password");
+		/* One's own, between them, pays for none. */
+		if (i < 4)
+			must(user_by_certificate(users, CERT, "10.0.0.1", name, &e));
+	}
+	must_fail(user_by_certificate(users, CERT, "10.0.0.1", name, &e), -EAGAIN, "try again in 1 seconds");
+	assert_int_equal(login("admin", &right, "10.0.0.1"), -EAGAIN);
+	must(user_by_certificate(users, CERT, "10.0.0.2", name, &e));
+	now += 1;
+	must(user_by_certificate(users, CERT, "10.0.0.1", name, &e));
+}
+
+/* Whoever has a million addresses does not fill the record. */
+static void refusals_that_are_recorded(void **state)
+{
+	uint64_t unrecorded = 7;
+	int i;
+
+	(void) state;
+	for (i = 0; i < 100; i++) {
+		assert_true(user_refusal_counts(users, &unrecorded));
+		assert_int_equal(unrecorded, 0);
+	}
+	for (i = 0; i < 1000; i++)
+		assert_false(user_refusal_counts(users, &unrecorded));
+	now += 9;
+	assert_false(user_refusal_counts(users, &unrecorded));
+	now += 1;
+	assert_true(user_refusal_counts(users, &unrecorded));
+	assert_int_equal(unrecorded, 1001);
+	assert_false(user_refusal_counts(users, &unrecorded));
+	now += 1000;
+	for (i = 0; i < 100; i++)
+		assert_true(user_refusal_counts(users, &unrecorded));
+	assert_false(user_refusal_counts(users, &unrecorded));
+}
+
+struct crowd {
+	atomic_bool refused;
+	atomic_uint next;
+};
+
+/* Each time another name from another address: nothing else makes it wait. */
+static void *crowd_in(void *arg)
+{
+	struct crowd *crowd = arg;
+	char name[16], address[16];
+	unsigned int i;
+
+	while (!crowd->refused && (i = crowd->next++) < 2000) {
+		snprintf(name, sizeof(name), "user%u", i);
+		snprintf(address, sizeof(address), "10.1.%u.%u", i / 250, i % 250);
+		if (user_authenticate(users, name, &wrong, address, NULL) == -EAGAIN)
+			crowd->refused = true;
+	}
+	return NULL;
+}
+
+/* The threads that answer requests do not all wait for scrypt. */
+static void a_crowd_leaves_room(void **state)
+{
+	struct crowd crowd = { .refused = false };
+	pthread_t thread[8];
+	size_t i;
+
+	(void) state;
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, crowd_in, &crowd), 0);
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		pthread_join(thread[i], NULL);
+	assert_true(crowd.refused);
+	assert_int_equal(login("admin", &right, "10.2.0.1"), 0);
+}
+
 static void delays_grow_and_end(void **state)
 {
 	static const struct throttle_rule rule = { .free = 3, .max = 60 };
@@ -387,6 +473,9 @@ int main(void)
 		user_test(an_address_has_to_wait),
 		user_test(v4_in_v6_is_v4),
 		user_test(at_the_same_time),
+		user_test(certificates_have_to_wait),
+		user_test(refusals_that_are_recorded),
+		user_test(a_crowd_leaves_room),
 		cmocka_unit_test(delays_grow_and_end),
 		cmocka_unit_test(bounded_under_a_flood),
 	};
