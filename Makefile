@@ -4,7 +4,7 @@
 # make modules    the module for the kernels in the cache
 # make unit       unit tests
 # make check      style, sparse, analyzers, interface description
-# make kernel-tests, make system-test
+# make kernel-tests, make system-test, make cluster-test
 # make test       all of these
 # make bench      instructions per I/O beside dm-crypt, fails where a target is missed
 # make bench-real the same in real time: throughput and latency, takes long
@@ -12,6 +12,7 @@
 # make torture    verified load under trouble, failing allocations, power cuts, in virtual machines
 # make coverage   which lines of agent/ the unit tests run, as a table and HTML
 # make demo       an encrypted guest disk from end to end, in virtual machines
+# make demo-cluster  a key server, the manager and two hosts, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
 
 VERSION := 0.1.0
@@ -23,8 +24,9 @@ AGENT_BUILD ?= $(BUILD)
 AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
-.PHONY: all agent unit modules module setup check kernel-tests system-test test demo \
-	bench bench-real fuzz-kernel torture coverage install clean print-cflags
+.PHONY: all agent unit modules module setup check kernel-tests system-test cluster-test \
+	test demo demo-cluster bench bench-real fuzz-kernel torture coverage install clean \
+	print-cflags
 
 all: agent module
 
@@ -58,6 +60,9 @@ kernel-tests:
 system-test: agent
 	@scripts/system-test
 
+cluster-test: agent
+	@scripts/cluster-test
+
 bench:
 	@scripts/bench
 
@@ -77,6 +82,11 @@ demo:
 	scripts/setup.sh
 	$(MAKE) agent
 	@scripts/system-test --demo
+
+demo-cluster:
+	scripts/setup.sh
+	$(MAKE) agent
+	@scripts/cluster-test --demo
 
 test:
 	@scripts/test

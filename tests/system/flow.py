@@ -14,12 +14,11 @@ import mmap
 import os
 import secrets
 import socket
-import subprocess
 import sys
-import tarfile
 
 from extra import Extra
-from machine import IMAGES, TOP, Failure, Machine, Tpm
+from host import KvmHost, make_share
+from machine import IMAGES, TOP, Failure, Machine
 from report import Report
 
 FOLDER = os.path.join(TOP, "build/system")
@@ -49,7 +48,6 @@ class Flow:
         self.report = report
         self.marker = "marker-" + secrets.token_hex(24)
         self.port = free_port()
-        self.tpm = Tpm(self.path("tpm"))
         self.raw = self.path("disk.img")
         self.capture = self.path("network.pcap")
         self.host = self.make_host()
@@ -61,25 +59,14 @@ class Flow:
         return os.path.join(FOLDER, name)
 
     def make_host(self):
-        overlay = self.path("host.qcow2")
-        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b",
-                        os.path.join(IMAGES, "host.img"), overlay], check=True)
         with open(self.raw, "wb") as disk:
             disk.truncate(DISK_SIZE)
-        os.makedirs(self.path("share"), exist_ok=True)
-        host = Machine("host", self.path("host"), memory=1536)
-        host.arguments += self.tpm.arguments() + [
-            "-drive", f"file={overlay},if=none,id=root,format=qcow2,cache=unsafe",
-            "-device", "virtio-blk-pci,drive=root",  # the first one, so /dev/vda
-            "-drive", f"file={self.raw},if=none,id=vmdisk,format=raw",
-            "-device", "virtio-blk-pci,drive=vmdisk,serial=vmdisk",
-            "-drive", f"file={os.path.join(IMAGES, 'guest.img')},if=none,id=source,format=raw,snapshot=on",
-            "-device", "virtio-blk-pci,drive=source,serial=source",
-            "-netdev", f"user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:10809",
-            "-device", "virtio-net-pci,netdev=net0",
-            "-object", f"filter-dump,id=capture,netdev=net0,file={self.capture}",
-            "-virtfs", f"local,path={self.path('share')},mount_tag=share,security_model=none",
-            "-device", "virtio-rng-pci"]
+        make_share(self.path("share"), self.path("stage"))
+        host = KvmHost("kvmhost", self.path("host"), self.path("share"),
+                       f"restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:10809")
+        host.add_disk("vmdisk", self.raw)
+        host.add_disk("source", os.path.join(IMAGES, "guest.img"), ",snapshot=on")
+        host.arguments += ["-object", f"filter-dump,id=capture,netdev=net0,file={self.capture}"]
         return host
 
     def make_guest(self):
@@ -96,36 +83,15 @@ class Flow:
 
     def boot_host(self):
         self.report.step("Machine 1, a Debian KVM host with systemd and a TPM, starts")
-        self.tpm.start()
         self.host.start()
-        self.mount_share()
-
-    def mount_share(self):
-        self.host.run("mountpoint -q /mnt/share || mount -t 9p -o trans=virtio,version=9p2000.L share /mnt/share")
 
     def install(self):
         self.report.step("The module is loaded; agent, units and pages are installed as `make install` does")
-        with tarfile.open(self.path("share/stage.tar"), "w") as tar:
-            tar.add(self.path("stage"), arcname=".", filter=self.as_root)
-        module = os.path.join(TOP, "build/kernel-6.1/dm-vmcrypt.ko")
-        subprocess.run(["cp", module, self.path("share/dm-vmcrypt.ko")], check=True)
         host = self.host
-        host.run("tar -x -C / --keep-directory-symlink -f /mnt/share/stage.tar && systemd-sysusers")
-        host.run("for m in dm-mod $(modinfo -F depends /mnt/share/dm-vmcrypt.ko | tr , ' '); do modprobe $m; done; "
-                 "insmod /mnt/share/dm-vmcrypt.ko")
-        # Where DKMS puts it: for the next boot
-        host.run("install -D -m 644 /mnt/share/dm-vmcrypt.ko "
-                 "/lib/modules/$(uname -r)/updates/dkms/dm-vmcrypt.ko && depmod")
+        host.install()
         self.report.show(host.run("dmsetup targets | grep vmcrypt"))
-        host.run("systemctl daemon-reload && systemctl enable --now vmcryptd", timeout=90)
         self.report.show(host.run("systemctl --no-pager -n 0 status vmcryptd"))
         self.report.check(host.run("systemctl is-active vmcryptd").strip() == "active", "the agent runs under systemd")
-
-    @staticmethod
-    def as_root(info):
-        info.uid = info.gid = 0
-        info.uname = info.gname = "root"
-        return info
 
     def provider(self):
         self.report.step("A native key provider: its key is sealed to the TPM; without a backup no disk is made")
@@ -205,8 +171,7 @@ class Flow:
 
     def reboot_host(self):
         self.report.step("Machine 1 reboots; the agent attaches the disk by itself")
-        self.host.reboot(between=self.tpm.start)
-        self.mount_share()
+        self.host.reboot()
         self.report.check(self.host.run("systemctl is-active vmcryptd").strip() == "active",
                           "the agent is ready after the reboot")
         status, output = self.host.try_run(f"dmsetup status {NAME}")
@@ -256,7 +221,7 @@ class Flow:
         self.report.check(not complaints, "the host's kernel has no complaint", complaints)
 
     def kill(self):
-        for part in (self.guest, self.host, self.tpm):
+        for part in (self.guest, self.host):
             if part:
                 part.kill()
 

@@ -15,7 +15,9 @@ CACHE = os.environ.get("VMCRYPT_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "vmcrypt")
 IMAGES = os.path.join(CACHE, "machines")
 KERNEL = os.path.join(CACHE, "kernel-6.1/vmlinuz")
-BOOT_TIMEOUT = 300
+# Times are those of a machine with KVM; an emulated one on a busy one takes much longer
+PATIENCE = 1 if os.access("/dev/kvm", os.W_OK) else 6
+BOOT_TIMEOUT = 150 * PATIENCE  # s
 
 
 class Failure(Exception):
@@ -49,6 +51,10 @@ class Machine:
 
     def path(self, name):
         return os.path.join(self.folder, name)
+
+    def append(self, words):
+        """To the kernel's command line"""
+        self.arguments[self.arguments.index("-append") + 1] += " " + words
 
     def start(self):
         """Starts the machine and waits until its shell answers."""
@@ -100,6 +106,7 @@ class Machine:
 
     def try_run(self, command, timeout=60):
         """Runs a command by bash; returns its exit status and its output."""
+        timeout *= PATIENCE
         wrapped = f"timeout -k 5 {timeout} bash -c {shlex.quote(command)}"
         self.line.sendall(base64.b64encode(wrapped.encode()) + b"\n")
         fields = self.read_line(timeout + 30, "DONE").split(" ")
@@ -115,6 +122,7 @@ class Machine:
 
     def wait_off(self, timeout=120):
         """Waits until the machine has powered off by itself."""
+        timeout *= PATIENCE
         try:
             self.process.wait(timeout)
         except subprocess.TimeoutExpired as error:
@@ -127,12 +135,11 @@ class Machine:
         self.run("(sleep 1; systemctl poweroff) >/dev/null 2>&1 &")
         self.wait_off()
 
-    def reboot(self, between=lambda: None):
+    def reboot(self):
         """QEMU ends where the machine would start anew, and is started again:
-        all its devices begin from nothing. `between` runs meanwhile."""
+        all its devices begin from nothing."""
         self.run("(sleep 1; systemctl reboot) >/dev/null 2>&1 &")
         self.wait_off()
-        between()
         self.start()
 
     def kill(self):

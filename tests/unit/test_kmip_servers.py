@@ -9,49 +9,15 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
-import time
 
 import tap
+from pykmip import MEMORY, Server, certificates, free_port, openssl
 from tap import equal
-from test_kmip_server import SETTINGS, SUITE, certificates, free_port, openssl
 
 CLIENT = os.path.join(tap.BUILD, "unit", "test_kmip_servers")
 VENDOR = "vendor PyKMIP 0.10.0 Software Server"
-
-
-class Server:
-    """A PyKMIP server; those with the same database hold the same keys. It listens when this returns,
-    for two that make one database at once would fail."""
-
-    def __init__(self, folder, database):
-        self.port = free_port()
-        name = f"{folder}/{self.port}"
-        text = SETTINGS.format(dir=folder, port=self.port, suite=SUITE).replace("pykmip.db", database)
-        with open(f"{name}.conf", "w", encoding="utf-8") as file:
-            file.write(text)
-        with open(f"{name}.output", "w", encoding="utf-8") as output:
-            self.process = subprocess.Popen([sys.executable, "/usr/bin/pykmip-server", "-f", f"{name}.conf",
-                                             "-l", f"{name}.log"], stdout=output, stderr=output,
-                                            start_new_session=True)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
-                return
-            except ConnectionRefusedError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.stop()
-                    raise
-                time.sleep(0.1)
-
-    def stop(self):
-        # With the process that it has forked, which would outlive it; once only
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, 9)
-        self.process.wait()
 
 
 class Client:
@@ -82,8 +48,7 @@ class Site:
     """Folder and servers of all tests: a and b share a database, c has its own"""
 
     def __init__(self):
-        # In memory, since PyKMIP syncs each table of its database
-        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY)
         name = self.folder.name
         certificates(name)
         openssl("pkey", "-in", f"{name}/client.key", "-outform", "DER", "-out", f"{name}/client.der")
