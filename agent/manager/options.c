@@ -13,8 +13,8 @@ static const char help_text[] =
 "Usage: vmcrypt-manager init --name NAME[,NAME]... --admin USER --password-file FILE\n"
 "                            [--tpm|--key-file] [--dir DIR] [--tcti TCTI]\n"
 "       vmcrypt-manager serve [--dir DIR] [--listen ADDRESS] [--port PORT]\n"
-"                             [--threads N] [--keep-days N] [--keep-events N]\n"
-"                             [--tcti TCTI] [--debug]\n"
+"                             [--threads N] [--per-address N] [--keep-days N]\n"
+"                             [--keep-events N] [--tcti TCTI] [--debug]\n"
 "       vmcrypt-manager backup --out FILE [--dir DIR]\n"
 "       vmcrypt-manager restore --from FILE [--dir DIR] [--tcti TCTI]\n"
 "The manager of encrypted VMs: keys from key servers for many hosts.\n"
@@ -30,6 +30,7 @@ static const char help_text[] =
 "  --listen ADDRESS      default: all of this machine\n"
 "  --port PORT           default 8443; 0: any that is free\n"
 "  --threads N           that answer requests, 1 to 64, default 8\n"
+"  --per-address N       connections of one client address, 1 to 1024, default 128\n"
 "  --keep-days N         cut away events that are older; default: none\n"
 "  --keep-events N       cut away all but the newest N, 1000 or more; default: none\n"
 "  --debug               say more\n"
@@ -45,7 +46,7 @@ static const char help_text[] =
 
 enum option_id {
 	OPT_DIR = 256, OPT_TCTI, OPT_NAME, OPT_ADMIN, OPT_PASSWORD_FILE, OPT_TPM, OPT_KEY_FILE,
-	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_KEEP_DAYS, OPT_KEEP_EVENTS, OPT_OUT, OPT_FROM,
+	OPT_LISTEN, OPT_PORT, OPT_THREADS, OPT_PER_ADDRESS, OPT_KEEP_DAYS, OPT_KEEP_EVENTS, OPT_OUT, OPT_FROM,
 	OPT_DEBUG, OPT_HELP, OPT_VERSION,
 };
 
@@ -60,6 +61,7 @@ static const struct option options[] = {
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "port", required_argument, NULL, OPT_PORT },
 	{ "threads", required_argument, NULL, OPT_THREADS },
+	{ "per-address", required_argument, NULL, OPT_PER_ADDRESS },
 	{ "keep-days", required_argument, NULL, OPT_KEEP_DAYS },
 	{ "keep-events", required_argument, NULL, OPT_KEEP_EVENTS },
 	{ "out", required_argument, NULL, OPT_OUT },
@@ -144,6 +146,10 @@ static int for_command(int option, struct options *o, struct error *e)
 		r = number("--threads", optarg, 1, 64, &n, e);
 		o->threads = (unsigned int)n;
 		break;
+	case OPT_PER_ADDRESS:
+		r = number("--per-address", optarg, 1, 1024, &n, e);
+		o->per_address = (unsigned int)n;
+		break;
 	case OPT_KEEP_DAYS:
 		r = number("--keep-days", optarg, 1, 36500, &n, e);
 		o->keep.days = (unsigned int)n;
@@ -220,7 +226,7 @@ int options_read(int argc, char *argv[], struct options *ret, struct error *e)
 {
 	const char *name = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
 	const struct command *command = find_command(name);
-	struct options o = { .dir = MANAGER_DIR, .port = MANAGER_PORT, .threads = 8,
+	struct options o = { .dir = MANAGER_DIR, .port = MANAGER_PORT, .threads = 8, .per_address = MANAGER_PER_ADDRESS,
 			     .log_level = LOG_INFO, .source = VAULT_FROM_CREDENTIAL };
 	int option, r = 0;
 

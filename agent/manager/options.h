@@ -11,6 +11,8 @@
 
 #define MANAGER_DIR	"/var/lib/vmcrypt-manager"
 #define MANAGER_PORT	8443
+/** MANAGER_PER_ADDRESS - connections that one client address may have */
+#define MANAGER_PER_ADDRESS 128
 /** OPTIONS_EXIT - of options_read(): all is said, exit with success */
 #define OPTIONS_EXIT	1
 
@@ -34,6 +36,7 @@ struct options {
 	const char *listen;
 	uint16_t port;
 	unsigned int threads;
+	unsigned int per_address;
 	struct record_keep keep;
 	int log_level;
 	const char *names;

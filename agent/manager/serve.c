@@ -114,7 +114,7 @@ int serve(const struct options *options, struct error *e)
 	};
 	struct manager manager = { .store = NULL };
 	struct web_settings settings = {
-		.listen = options->listen, .port = options->port, .threads = options->threads,
+		.listen = options->listen, .port = options->port, .per_address = options->per_address, .threads = options->threads,
 		.tls = use_certificate, .serve = api_serve, .user = &manager,
 	};
 	struct web *web = NULL;

@@ -12,6 +12,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/secret.h"
+#include "manager/web_peers.h"
 #include "manager/web_pool.h"
 #include "manager/web_tls.h"
 
@@ -24,6 +25,7 @@ struct web {
 	struct web_pool *pool;
 	int (*tls)(SSL_CTX *ctx, void *user);
 	void *user;
+	struct web_peers *peers;
 	SSL_CTX *ssl;		/* the vhost's */
 	atomic_bool stopping;
 	atomic_bool renewing;
@@ -344,6 +346,8 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 		return on_writable(connection);
 	case LWS_CALLBACK_TIMER:
 		return on_timer(connection);
+	case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+		return web_peers_admit(web->peers, (int)(intptr_t)in) ? 0 : -1;
 	case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
 		if (web)
 			renew(web);
@@ -448,7 +452,8 @@ int web_new(const struct web_settings *settings, struct web **ret, struct error 
 		return error_oom(e);
 	web->tls = settings->tls;
 	web->user = settings->user;
-	r = open_port(web, settings, e);
+	web->peers = web_peers_new(settings->per_address);
+	r = web->peers ? open_port(web, settings, e) : error_oom(e);
 	if (r == 0) {
 		r = web_pool_new(settings->threads, WEB_QUEUE_MAX, settings->serve,
 				 settings->user, wake, web, &web->pool);
@@ -505,5 +510,6 @@ void web_free(struct web *web)
 	if (web->context)
 		lws_context_destroy(web->context);
 	web_pool_free(web->pool);
+	web_peers_free(web->peers);
 	free(web);
 }

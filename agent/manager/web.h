@@ -32,6 +32,8 @@ struct web;
  * @tls: gives the server its certificate and key, and the authority of hosts;
  * *	@user as given here; called before web_new() returns, and after web_renew() in
  *	web_run(); 0 or -errno
+ * @per_address: connections that one client address may have, more are hung up on;
+ *	0: any number
  * @threads: that answer requests
  * @serve: fills @an, in one of these threads
  */
@@ -39,6 +41,7 @@ struct web_settings {
 	const char *listen;
 	uint16_t port;
 	int (*tls)(SSL_CTX *ctx, void *user);
+	unsigned int per_address;
 	unsigned int threads;
 	void (*serve)(const struct http_request *rq, struct http_answer *an, void *user);
 	void *user;

@@ -3,140 +3,12 @@
  * What the manager does now and then while it serves: a new certificate for the
  * connections to come, and old events cut away.
  */
-#include "unit.h"
-
-#include <arpa/inet.h>
-#include <openssl/ssl.h>
-#include <pthread.h>
-#include <semaphore.h>
-#include <sys/socket.h>
+#include "web_fixture.h"
 
 #include "common/encode.h"
-#include "manager/init.h"
-#include "manager/manager.h"
 #include "manager/upkeep.h"
-#include "manager/web.h"
 
 #define DAY_S 86400
-
-static char dir[64];
-static struct error e;
-static struct manager manager;
-
-static int make_manager(void **state)
-{
-	struct secret password _cleanup_secret_ = SECRET_NULL;
-	const struct vault_settings vault = { .dir = dir };
-	const struct manager_init init = {
-		.vault = vault, .source = VAULT_FROM_KEY_FILE, .names = "127.0.0.1", .admin = "root",
-		.password = &password,
-	};
-	char fingerprint[AUTHORITY_FINGERPRINT_SIZE];
-
-	(void) state;
-	assert_int_equal(secret_init(), 0);
-	password = unit_password("Correct-horse-1");
-	unit_make_dir(dir);
-	if (manager_init(&init, fingerprint, &e) < 0 || manager_open(&vault, &manager, &e) < 0)
-		fail_msg("%s", e.text);
-	return 0;
-}
-
-static int free_manager(void **state)
-{
-	(void) state;
-	manager_close(&manager);
-	unit_remove_dir(dir);
-	return 0;
-}
-
-/* The web side in a thread of its own, for it wants to be made where it runs. */
-static struct {
-	struct web *web;
-	sem_t ready;
-	pthread_t thread;
-} served;
-
-static int use(SSL_CTX *ssl, void *user)
-{
-	(void) user;
-	return authority_use(manager.authority, ssl, NULL);
-}
-
-static void answer(const struct http_request *rq, struct http_answer *an, void *user)
-{
-	(void) rq;
-	(void) user;
-	http_answer_json(an, 204, NULL);
-}
-
-static void *serve(void *arg)
-{
-	const struct web_settings settings = {
-		.listen = "127.0.0.1", .port = 0, .tls = use, .threads = 1, .serve = answer,
-	};
-
-	(void) arg;
-	if (web_new(&settings, &served.web, NULL) < 0)
-		served.web = NULL;
-	sem_post(&served.ready);
-	if (served.web)
-		web_run(served.web, NULL);
-	return NULL;
-}
-
-static void start_web(void)
-{
-	sem_init(&served.ready, 0, 0);
-	assert_int_equal(pthread_create(&served.thread, NULL, serve, NULL), 0);
-	sem_wait(&served.ready);
-	assert_non_null(served.web);
-}
-
-static void stop_web(void)
-{
-	web_stop(served.web);
-	pthread_join(served.thread, NULL);
-	web_free(served.web);
-}
-
-struct connection {
-	SSL_CTX *ctx;
-	SSL *ssl;
-	int fd;
-};
-
-static void dial(struct connection *c)
-{
-	const struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons(web_port(served.web)),
-		.sin_addr = { htonl(INADDR_LOOPBACK) },
-	};
-
-	c->ctx = SSL_CTX_new(TLS_client_method());
-	c->ssl = SSL_new(c->ctx);
-	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(c->fd, (const struct sockaddr *) &address, sizeof(address)), 0);
-	SSL_set_fd(c->ssl, c->fd);
-	assert_int_equal(SSL_connect(c->ssl), 1);
-}
-
-static void hang_up(struct connection *c)
-{
-	SSL_free(c->ssl);
-	SSL_CTX_free(c->ctx);
-	close(c->fd);
-}
-
-static void ask(struct connection *c)
-{
-	static const char request[] = "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n";
-	char reply[1024] = "";
-
-	assert_int_equal(SSL_write(c->ssl, request, sizeof(request) - 1), sizeof(request) - 1);
-	assert_true(SSL_read(c->ssl, reply, sizeof(reply) - 1) > 0);
-	assert_non_null(strstr(reply, "204"));
-}
 
 static bool same_certificate(struct connection *a, struct connection *b)
 {
@@ -154,7 +26,7 @@ static void dial_until_other(struct connection *old, struct connection *ret)
 	int64_t end = time_monotonic_ms() + 30000;
 
 	for (;;) {
-		dial(ret);
+		assert_true(try_dial(ret, "127.0.0.1"));
 		if (!same_certificate(old, ret))
 			return;
 		hang_up(ret);
@@ -197,12 +69,12 @@ static void new_certificate_while_serving(void **state)
 	int i;
 
 	(void) state;
-	start_web();
+	start_web(/* per_address= */ 0);
 	for (i = 1; i <= 2; i++) {
-		dial(&old);
+		assert_true(try_dial(&old, "127.0.0.1"));
 		upkeep_round(&settings, time_now() + DAY_S);
 		assert_int_equal(times, i - 1);
-		dial(&same);
+		assert_true(try_dial(&same, "127.0.0.1"));
 		assert_true(same_certificate(&old, &same));
 		hang_up(&same);
 		upkeep_round(&settings, time_now() + (AUTHORITY_SERVER_DAYS - 10) * DAY_S);

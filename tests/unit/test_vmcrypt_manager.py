@@ -136,7 +136,7 @@ def init_makes_all_or_nothing():
     STATE["fingerprint"] = re.search("[0-9a-f]{64}", done.stdout)[0]
     equal(init().returncode, 1, "a second init")
     for words in (["init"], ["serve", "--name", "x"], ["serve", "--port", "70000"],
-                  ["serve", "--keep-events", "999"], ["init", "--keep-days", "1"], [], ["x"]):
+                  ["serve", "--keep-events", "999"], ["serve", "--per-address", "0"], ["init", "--keep-days", "1"], [], ["x"]):
         done = subprocess.run([MANAGER, *words], capture_output=True, timeout=30, check=False)
         equal(done.returncode, 2, words)
 
