@@ -11,6 +11,7 @@
 #include "manager/vault.h"
 
 struct authority;
+struct keywatch;
 struct links;
 struct providers;
 struct sessions;
@@ -32,6 +33,7 @@ struct manager {
 	struct users *users;
 	struct links *links;
 	struct providers *providers;
+	struct keywatch *watch;
 	int64_t started;
 };
 

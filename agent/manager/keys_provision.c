@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a host is given when it comes, and when what it may have changes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/json.h"
+#include "common/lock.h"
+#include "common/log.h"
+#include "manager/hosts.h"
+#include "manager/keys.h"
+#include "manager/keys_material.h"
+#include "manager/keys_push.h"
+#include "manager/keys_use.h"
+#include "manager/keys_watch.h"
+#include "manager/links.h"
+#include "manager/manager.h"
+#include "manager/record.h"
+#include "manager/store.h"
+
+#define BATCH		32	/* keys of one message, whose ids the record takes */
+#define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
+#define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
+
+/**
+ * struct provision - one host
+ * @first: the first failure
+ * @set: the provider of the keys that are under way; NULL: none
+ * @failed: UUIDs of providers that cannot be asked, and are not again
+ * @missing: keys that could not be had
+ * @why: the first of them
+ * @keys: sealed, to be sent
+ * @ids: of @keys
+ */
+struct provision {
+	struct manager *m;
+	const char *host;
+	struct host_view view;
+	struct error first;
+	struct provider_set *set;
+	json_t *failed;
+	struct key_failure why;
+	size_t missing;
+	json_t *keys;
+	json_t *ids;
+};
+
+static void note_failure(struct provision *p, const struct error *e)
+{
+	if (!error_is_set(&p->first))
+		p->first = *e;
+}
+
+static int ask(struct provision *p, const char *op, json_t *args, json_t **ret, struct error *e)
+{
+	struct channel_failure why = { .error = ERROR_NULL };
+	int r = link_ask(p->m, p->host, op, args, LINK_ASK_MS, ret, &why);
+
+	if (r < 0)
+		*e = why.error;
+	return r;
+}
+
+/* All standard providers: a host may use any, for VMs decide who gets which key. */
+static json_t *list_providers(struct provision *p, const char *chosen, struct error *e)
+{
+	_cleanup_json_ json_t *documents = NULL, *list = json_array();
+	json_t *document;
+	size_t i;
+
+	if (store_list(p->m->store, PROVIDER_KIND, "type", PROVIDER_STANDARD, &documents, e) < 0)
+		return NULL;
+	json_array_foreach(documents, i, document) {
+		const char *id = json_text(document, "id");
+
+		if (json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "uuid", id, "name",
+							  json_text(document, "name"), "type",
+							  PROVIDER_STANDARD, "default",
+							  strcmp(id, chosen) == 0)) < 0) {
+			(void)error_oom(e);
+			return NULL;
+		}
+	}
+	return TAKE_PTR(list);
+}
+
+static void set_providers(struct provision *p)
+{
+	_cleanup_json_ json_t *list = NULL, *args = NULL;
+	char chosen[UUID_TEXT_SIZE] = "";
+	struct error e = ERROR_NULL;
+
+	(void)provider_default_of(p->m, p->host, &p->view, chosen, NULL);
+	list = list_providers(p, chosen, &e);
+	args = list ? json_pack("{s:O}", "providers", list) : NULL;
+	if (!args || ask(p, "provider.set", args, NULL, &e) < 0)
+		note_failure(p, &e);
+}
+
+static int send_batch(struct provision *p, struct error *e)
+{
+	_cleanup_json_ json_t *args = json_pack("{s:O}", "keys", p->keys), *answer = NULL;
+	const json_t *refused;
+	int r;
+
+	if (!args)
+		return error_oom(e);
+	r = ask(p, "key.push", args, &answer, e);
+	if (r < 0)
+		return r;
+	refused = json_object_get(answer, "refused");
+	if (json_array_size(refused) == 0)
+		return 0;
+	return error_fail(e, EREMOTEIO, "Host %s does not take %zu of %zu keys, the first is %.128s: "
+			  "%.200s", p->view.name, json_array_size(refused), json_array_size(p->keys),
+			  json_text(json_array_get(refused, 0), "key"),
+			  json_text(json_array_get(refused, 0), "text"));
+}
+
+/* What is under way goes, with one event that names all. */
+static void flush(struct provision *p)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:O}", "keys", p->ids);
+	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
+	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
+				      .type = EVENT_OPERATION, .object = object, .host = p->host,
+				      .data = data };
+	struct error e = ERROR_NULL;
+	int r;
+
+	if (json_array_size(p->keys) == 0)
+		return;
+	if (json_array_size(p->keys) == 1)
+		event.key = json_string_value(json_array_get(p->ids, 0));
+	snprintf(object, sizeof(object), "host:%.36s", p->host);
+	r = record_begin(p->m->store, &event, id, &e);
+	if (r == 0) {
+		r = send_batch(p, &e);
+		event.type = r < 0 ? EVENT_HOST : NULL;
+		(void)record_end(p->m->store, id, &event, r < 0 ? &e : NULL);
+	}
+	if (r < 0)
+		note_failure(p, &e);
+	json_array_clear(p->keys);
+	json_array_clear(p->ids);
+}
+
+/* One event for all keys that cannot be had. */
+static void note_missing(struct provision *p)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:I, s:s}", "missing", (json_int_t)p->missing,
+						"reason", keystate_name(p->why.why));
+	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
+				      .type = key_failure_event(&p->why), .host = p->host,
+				      .data = data };
+	struct error e = ERROR_NULL;
+
+	if (p->missing && record_note(p->m->store, &event, p->why.error.text, &e) < 0)
+		log_warning("Cannot record that host %s misses keys: %s", p->view.name, e.text);
+}
+
+static void miss(struct provision *p, const char *provider, const char *key,
+		 const struct key_failure *why)
+{
+	if (p->missing++ == 0)
+		p->why = *why;
+	note_failure(p, &why->error);
+	keywatch_want(p->m->watch, p->host, provider, key);
+	/* A server that is away would cost its timeout for each key. */
+	if (why->why == KEYSTATE_PROVIDER_UNREACHABLE || why->why == KEYSTATE_PROVIDER_INVALID)
+		json_object_set_new(p->failed, provider, json_true());
+}
+
+static int fetch(struct provision *p, const char *provider, const char *key, struct secret *ret,
+		 struct key_failure *why)
+{
+	int r = 0;
+
+	if (json_object_get(p->failed, provider)) {
+		why->why = KEYSTATE_PROVIDER_UNREACHABLE;
+		return error_set(&why->error, EHOSTUNREACH, EXIT_NO_KEY, 0,
+				 "Key provider %s was not reached just now", provider);
+	}
+	if (p->set && strcmp(p->set->id, provider) != 0)
+		providers_release(&p->set);
+	if (!p->set)
+		r = key_set(p->m, provider, &p->set, why);
+	return r < 0 ? r : key_fetch(p->set, key, ret, why);
+}
+
+static void add_key(struct provision *p, const json_t *document)
+{
+	const char *provider = json_text(document, "provider"), *key = json_text(document, "key");
+	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
+	_cleanup_secret_ struct secret material = SECRET_NULL;
+	json_t *sealed = NULL;
+	uint8_t uuid[UUID_SIZE];
+	int r;
+
+	if (uuid_parse_text(provider, uuid) < 0)
+		return;
+	if (fetch(p, provider, key, &material, &why) < 0) {
+		miss(p, provider, key, &why);
+		return;
+	}
+	r = link_seal_kek(p->m, p->host, uuid, p->set->name, key, &material, &sealed, &why.error);
+	if (r < 0) {
+		note_failure(p, &why.error);
+		return;
+	}
+	if (json_array_append_new(p->keys, sealed) < 0 ||
+	    json_array_append_new(p->ids, json_string(key)) < 0)
+		(void)error_oom(&p->first);
+	if (json_array_size(p->keys) == BATCH)
+		flush(p);
+}
+
+static void add_keys(struct provision *p, const char *field, const char *value)
+{
+	_cleanup_json_ json_t *documents = NULL;
+	struct error e = ERROR_NULL;
+	json_t *document;
+	size_t i;
+
+	if (store_list(p->m->store, KEY_KIND, field, value, &documents, &e) < 0) {
+		note_failure(p, &e);
+		return;
+	}
+	json_array_foreach(documents, i, document)
+		add_key(p, document);
+}
+
+static void add_vms(struct provision *p, const char *field, const char *value)
+{
+	_cleanup_json_ json_t *vms = NULL;
+	struct error e = ERROR_NULL;
+	json_t *vm;
+	size_t i;
+
+	if (store_list(p->m->store, "vm", field, value, &vms, &e) < 0) {
+		note_failure(p, &e);
+		return;
+	}
+	json_array_foreach(vms, i, vm)
+		add_keys(p, "vm", json_text(vm, "id"));
+}
+
+static void push_keys(struct provision *p)
+{
+	p->keys = json_array();
+	p->ids = json_array();
+	p->failed = json_object();
+	if (p->keys && p->ids && p->failed) {
+		if (p->view.cluster[0])
+			add_vms(p, "cluster", p->view.cluster);
+		add_vms(p, "host", p->host);
+		add_keys(p, "host", p->host);
+		flush(p);
+		note_missing(p);
+	}
+	providers_release(&p->set);
+	json_decref(p->failed);
+	json_decref(p->keys);
+	json_decref(p->ids);
+}
+
+int keys_provision(struct manager *m, const char *host, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(m->watch, host);
+	struct provision p = { .m = m, .host = host };
+	struct error failure = ERROR_NULL;
+	int r = host_view(m, host, &p.view, e);
+
+	if (r < 0)
+		return r;
+	set_providers(&p);
+	if (p.view.safe) {
+		if (provider_native_push(m, host, &p.view, &failure) < 0)
+			note_failure(&p, &failure);
+		push_keys(&p);
+	}
+	if (error_is_set(&p.first) && e)
+		*e = p.first;
+	return p.first.code;
+}
+
+static void provision_one(struct manager *m, const char *host, void *userdata)
+{
+	struct error e = ERROR_NULL;
+
+	(void)userdata;
+	if (keys_provision(m, host, &e) < 0)
+		log_warning("Host %s has not got all that it may have: %s", host, e.text);
+}
+
+void keys_provision_all(struct manager *m, const char *cluster)
+{
+	_cleanup_json_ json_t *documents = NULL, *hosts = json_array();
+	struct error e = ERROR_NULL;
+	json_t *document;
+	size_t i;
+	int r = store_list(m->store, "host", cluster ? "cluster" : NULL, cluster, &documents, &e);
+
+	if (r < 0) {
+		log_warning("Hosts are not told what has changed: %s", e.text);
+		return;
+	}
+	json_array_foreach(documents, i, document)
+		json_array_append(hosts, json_object_get(document, "id"));
+	keys_each_host(m, hosts, provision_one, NULL);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Keys on their way to hosts.
+ */
+#ifndef MANAGER_KEYS_PUSH_H
+#define MANAGER_KEYS_PUSH_H
+
+#include <jansson.h>
+
+#include "common/secret.h"
+#include "manager/providers.h"
+
+/** KEYS_PUSH_MS - that one host among others has to take a key, while somebody waits */
+#define KEYS_PUSH_MS 4000
+
+/**
+ * struct key_push - one key for one host
+ */
+struct key_push {
+	const struct provider_set *set;
+	const char *key;
+	const char *vm;
+	const struct secret *material;
+};
+
+/**
+ * key_push_one() - give a host a key, if it is safe and connected
+ *
+ * Recorded. Whether the host may have it is for the caller to know.
+ *
+ * Return: 0; -ENOTCONN, -EACCES (not in mode safe); what the host answered.
+ */
+int key_push_one(struct manager *m, const char *host, const struct key_push *push,
+		 struct error *e);
+
+/**
+ * key_push_all() - the same for many hosts at once
+ * @hosts: UUIDs
+ * @but: one that is left out
+ *
+ * Failures are recorded and no more: a host asks for what it misses.
+ */
+void key_push_all(struct manager *m, const json_t *hosts, const char *but,
+		  const struct key_push *push);
+
+/**
+ * keys_each_host() - call something for many hosts at once, each in a thread
+ * @hosts: UUIDs; those that are not connected are left out
+ */
+void keys_each_host(struct manager *m, const json_t *hosts,
+		    void (*work)(struct manager *m, const char *host, void *userdata),
+		    void *userdata);
+
+#endif

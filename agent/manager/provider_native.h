@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Between the files that make and keep native providers.
+ */
+#ifndef MANAGER_PROVIDER_NATIVE_H
+#define MANAGER_PROVIDER_NATIVE_H
+
+#include "manager/providers.h"
+
+/**
+ * struct provider_insertion - a provider's document on its way into the store
+ */
+struct provider_insertion {
+	const char *id;
+	const json_t *document;
+};
+
+/** provider_insert() - for store_write(); the first provider becomes the global default */
+int provider_insert(struct store *store, void *insertion, struct error *e);
+
+/** provider_native_document() - not backed up yet. @kdk: KDK_SIZE bytes */
+int provider_native_document(struct manager *m, const char *id, const char *name,
+			     const char *created, bool require_tpm, const struct secret *kdk,
+			     json_t **ret, struct error *e);
+
+/** provider_native_gone() - have all active hosts forget it, as soon as they can be asked */
+int provider_native_gone(struct store *store, const char *id, struct error *e);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Providers and keys of the manager as far as no key server is needed. Called with the
+ * name of a folder the program does what its standard input says, a JSON array a line,
+ * for test_manager_keys.py.
+ */
+#include "keys_fixture.h"
+
+#include "common/fileio.h"
+#include "manager/vault.h"
+
+#define HOST	"00000000-0000-4000-8000-00000000000"
+#define VM	"00000000-0000-4000-8000-0000000000a"
+#define CLUSTER	"00000000-0000-4000-8000-0000000000c"
+
+static char dir[64];
+static struct manager manager;
+static struct error e;
+
+static void open_manager(const char *folder)
+{
+	const struct vault_settings settings = { .dir = folder };
+	struct error failure = ERROR_NULL;
+	int r = store_open(folder, &manager.store, &failure);
+
+	if (r == 0 && vault_create(&settings, VAULT_FROM_KEY_FILE, &failure) == -EEXIST)
+		failure = ERROR_NULL;
+	if (r == 0)
+		r = vault_open(&settings, &manager.vault, &failure);
+	if (r == 0)
+		r = providers_open(manager.store, manager.vault, &manager.providers, &failure);
+	if (r == 0)
+		r = keywatch_new(&manager.watch, &failure);
+	if (r < 0)
+		fail_msg("%s", failure.text);
+}
+
+static void close_manager(void)
+{
+	keywatch_free(manager.watch);
+	providers_free(manager.providers);
+	vault_free(manager.vault);
+	store_free(manager.store);
+	manager = (struct manager) { .store = NULL };
+}
+
+static void add_host(const char *id, const char *name, const char *cluster, const char *mode,
+		     bool tpm)
+{
+	_cleanup_json_ json_t *host = json_pack("{s:s, s:s?, s:s, s:s, s:b}", "name", name, "cluster",
+						cluster, "mode", mode, "state", "active", "tpm", (int) tpm);
+
+	if (store_insert(manager.store, "host", id, host, &e) < 0)
+		fail_msg("%s", e.text);
+	play_host(id);
+}
+
+static void add_vm(const char *id, const char *name, const char *cluster, const char *host)
+{
+	_cleanup_json_ json_t *vm = json_pack("{s:s, s:s*, s:s*}", "name", name, "cluster", cluster,
+					      "host", host);
+
+	if (store_insert(manager.store, "vm", id, vm, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static int setup(void **state)
+{
+	(void) state;
+	e = ERROR_NULL;
+	unit_make_dir(dir);
+	open_manager(dir);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void) state;
+	play_end();
+	close_manager();
+	unit_remove_dir(dir);
+	return 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define must(call)						\
+	do {							\
+		if ((call) < 0)					\
+			fail_msg("%s: %s", #call, e.text);	\
+	} while (0)
+#define must_fail(call, code_, part)				\
+	do {							\
+		e = ERROR_NULL;					\
+		assert_int_equal((call), (code_));		\
+		unit_speaks(&e, (part));			\
+	} while (0)
+
+static void make(const char *name, const char *type, char id[UUID_TEXT_SIZE])
+{
+	must(provider_create(&manager, name, type, NULL, false, id, &e));
+}
+
+static int take_row(const json_t *row, void *userdata)
+{
+	return json_array_append((json_t *) userdata, (json_t *) row);
+}
+
+/* The newest row of an operation. */
+static json_t *newest(const char *operation)
+{
+	const struct record_filter f = { .operation = operation, .limit = 1, .newest = true };
+	_cleanup_json_ json_t *rows = json_array();
+
+	must(record_each(manager.store, &f, take_row, rows, &e));
+	return json_incref(json_array_get(rows, 0));
+}
+
+static void names_are_given_once(void **state)
+{
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("kms", "standard", id);
+	must_fail(provider_create(&manager, "kms", "native", NULL, false, id, &e), -EEXIST, "kms");
+	must_fail(provider_create(&manager, "a/b", "native", NULL, false, id, &e), -EINVAL, "a/b");
+	must_fail(provider_create(&manager, "x", "trusted", NULL, false, id, &e), -EINVAL, "trusted");
+	must_fail(provider_create(&manager, "x", "native", "key", false, id, &e), -EINVAL, "native");
+}
+
+static void nearest_default_wins(void **state)
+{
+	char a[UUID_TEXT_SIZE], b[UUID_TEXT_SIZE], c[UUID_TEXT_SIZE], found[UUID_TEXT_SIZE];
+	const struct host_view in_cluster = { .cluster = CLUSTER "1" }, alone = { .cluster = "" };
+
+	(void) state;
+	must_fail(provider_default_of(&manager, HOST "1", &alone, found, &e), -ENOENT, "default");
+	assert_int_equal(e.status, EXIT_NO_KEY);
+	make("a", "standard", a);
+	make("b", "standard", b);
+	make("c", "native", c);
+	must(provider_default_of(&manager, HOST "1", &in_cluster, found, &e));
+	assert_string_equal(found, a);
+	must(provider_default_set(&manager, "cluster:" CLUSTER "1", b, &e));
+	must(provider_default_set(&manager, "host:" HOST "2", c, &e));
+	must(provider_default_of(&manager, HOST "1", &in_cluster, found, &e));
+	assert_string_equal(found, b);
+	must(provider_default_of(&manager, HOST "1", &alone, found, &e));
+	assert_string_equal(found, a);
+	must(provider_default_of(&manager, HOST "2", &in_cluster, found, &e));
+	assert_string_equal(found, c);
+	must_fail(provider_default_set(&manager, "global", HOST "9", &e), -ENOENT, "provider");
+	must(provider_default_clear(&manager, "host:" HOST "2", &e));
+	must_fail(provider_default_clear(&manager, "host:" HOST "2", &e), -ENOENT, "default");
+	must(provider_default_of(&manager, HOST "2", &in_cluster, found, &e));
+	assert_string_equal(found, b);
+	must_fail(provider_remove(&manager, b, &e), -EBUSY, "cluster:");
+	must_fail(provider_remove(&manager, a, &e), -EBUSY, "global");
+	must(provider_default_set(&manager, "cluster:" CLUSTER "1", a, &e));
+	must(provider_remove(&manager, b, &e));
+	must(provider_remove(&manager, c, &e));
+	must(provider_default_clear(&manager, "cluster:" CLUSTER "1", &e));
+	must(provider_remove(&manager, a, &e));
+	must_fail(provider_default_of(&manager, HOST "1", &alone, found, &e), -ENOENT, "default");
+}
+
+static void what_is_in_use_stays(void **state)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("kms", "standard", id);
+	disk = json_pack("{s:s, s:[{s:s, s:s}]}", "vm", VM "1", "keys", "provider", id, "key", "7");
+	must(store_insert(manager.store, "disk", "d1", disk, &e));
+	must_fail(provider_remove(&manager, id, &e), -EBUSY, "d1");
+	must(store_delete(manager.store, "disk", "d1", &e));
+	must(provider_remove(&manager, id, &e));
+	must_fail(provider_remove(&manager, id, &e), -ENOENT, id);
+}
+
+static int get(const char *host, const char *provider, const char *key, struct channel_failure *why)
+{
+	_cleanup_json_ json_t *args = json_pack("{s:s, s:s, s:s}", "provider", provider, "key", key, "vm",
+						"web");
+	json_t *answer = NULL;
+	int r;
+
+	*why = (struct channel_failure) { .error = ERROR_NULL };
+	r = keys_serve_get(&manager, host, args, &answer, why);
+	json_decref(answer);
+	return r;
+}
+
+static void add_key(const char *provider, const char *key, const char *vm)
+{
+	_cleanup_json_ json_t *document = json_pack("{s:s, s:s, s:s, s:n, s:n, s:s}", "provider", provider,
+						    "key", key, "vm", vm, "host", "disk", "created",
+						    "2026-01-01T00:00:00Z");
+	char id[KEY_DOCUMENT_SIZE];
+
+	key_document_id(provider, key, id);
+	must(store_insert(manager.store, KEY_KIND, id, document, &e));
+}
+
+static void reasons_without_a_key_server(void **state)
+{
+	_cleanup_json_ json_t *trusted = json_pack("{s:s, s:s}", "name", "t", "type", "trusted");
+	char kms[UUID_TEXT_SIZE], native[UUID_TEXT_SIZE];
+	struct channel_failure why;
+	size_t i;
+
+	(void) state;
+	make("kms", "standard", kms);
+	make("n", "native", native);
+	must(store_insert(manager.store, "provider", HOST "f", trusted, &e));
+	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
+	add_vm(VM "1", "web", CLUSTER "1", NULL);
+	const struct { const char *provider, *reason; bool listed; } cases[] = {
+		{ HOST "9", "KeyStateMissingInCache", false },
+		{ kms, "KeyStateMissingInCache", false },
+		{ native, "KeyStateManagedByNKP", false },
+		{ HOST "f", "KeyStateManagedByTrustAuthority", false },
+		{ HOST "9", "KeyStateClusterInvalid", true },
+		{ kms, "KeyStateClusterInvalid", true },
+		{ native, "KeyStateManagedByNKP", true },
+	};
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (cases[i].listed)
+			add_key(cases[i].provider, "7", VM "1");
+		assert_true(get(HOST "1", cases[i].provider, "7", &why) < 0);
+		assert_string_equal(why.key_reason, cases[i].reason);
+		assert_int_equal(why.error.status, EXIT_NO_KEY);
+		unit_speaks(&why.error, cases[i].reason);
+	}
+}
+
+static void a_host_gets_what_it_may_have(void **state)
+{
+	_cleanup_json_ json_t *row = NULL;
+	struct channel_failure why;
+	char kms[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("kms", "standard", kms);
+	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
+	add_host(HOST "2", "two", CLUSTER "2", "safe", true);
+	add_host(HOST "3", "three", CLUSTER "1", "prepared", true);
+	add_vm(VM "1", "web", CLUSTER "1", NULL);
+	add_key(kms, "7", VM "1");
+	/* Entitled, and so it gets as far as the key server, which is not there. */
+	assert_int_equal(get(HOST "1", kms, "7", &why), -ENOENT);
+	assert_int_equal(get(HOST "2", kms, "7", &why), -EACCES);
+	assert_int_equal(why.error.status, EXIT_NOT_ALLOWED);
+	assert_string_equal(why.key_reason, "");
+	unit_speaks(&why.error, VM "1");
+	row = newest("key.get");
+	assert_string_equal(json_text(row, "result"), "refused");
+	assert_string_equal(json_text(row, "host"), HOST "2");
+	assert_string_equal(json_text(row, "vm"), VM "1");
+	assert_string_equal(json_text(row, "key"), "7");
+	assert_string_equal(json_text(json_object_get(row, "data"), "vm_named"), "web");
+	assert_int_equal(get(HOST "3", kms, "7", &why), -EACCES);
+	unit_speaks(&why.error, "safe");
+	assert_int_equal(get(HOST "4", kms, "7", &why), -ENOENT);
+}
+
+static void a_host_key_is_its_host_s(void **state)
+{
+	_cleanup_json_ json_t *document = NULL;
+	struct channel_failure why;
+	char kms[UUID_TEXT_SIZE], id[KEY_DOCUMENT_SIZE];
+
+	(void) state;
+	make("kms", "standard", kms);
+	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
+	add_host(HOST "2", "two", CLUSTER "1", "safe", true);
+	document = json_pack("{s:s, s:s, s:n, s:s}", "provider", kms, "key", "8", "vm", "host", HOST "1");
+	key_document_id(kms, "8", id);
+	must(store_insert(manager.store, KEY_KIND, id, document, &e));
+	assert_int_equal(get(HOST "1", kms, "8", &why), -ENOENT);
+	assert_int_equal(get(HOST "2", kms, "8", &why), -EACCES);
+}
+
+static struct secret password(const char *text)
+{
+	return unit_secret(text, strlen(text));
+}
+
+static void native_is_used_once_backed_up(void **state)
+{
+	struct secret word _cleanup_secret_ = password("correct horse");
+	_cleanup_free_ uint8_t *data = NULL;
+	struct host_view view = { .name = "one", .safe = true, .tpm = true };
+	char id[UUID_TEXT_SIZE];
+	size_t size;
+
+	(void) state;
+	make("n", "native", id);
+	add_host(HOST "1", "one", NULL, "safe", true);
+	must(keys_provision(&manager, HOST "1", &e));
+	assert_int_equal(n_seen, 0);
+	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
+	must(keys_provision(&manager, HOST "1", &e));
+	assert_int_equal(n_seen, 1);
+	/* The same KDK for all, and what the file holds. */
+	add_host(HOST "2", "two", NULL, "safe", false);
+	must(provider_native_push(&manager, HOST "2", &view, &e));
+	assert_int_equal(n_seen, 2);
+	assert_true(secret_equal(&seen[0], &seen[1]));
+}
+
+static void a_tpm_that_is_required(void **state)
+{
+	struct secret word _cleanup_secret_ = password("correct horse");
+	_cleanup_free_ uint8_t *data = NULL;
+	char id[UUID_TEXT_SIZE];
+	size_t size;
+
+	(void) state;
+	must(provider_create(&manager, "n", "native", NULL, /* require_tpm= */ true, id, &e));
+	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
+	add_host(HOST "1", "one", NULL, "safe", true);
+	add_host(HOST "2", "two", NULL, "safe", false);
+	must(keys_provision(&manager, HOST "1", &e));
+	must_fail(keys_provision(&manager, HOST "2", &e), -ENODEV, "TPM");
+	assert_int_equal(n_seen, 1);
+}
+
+static int restore(const uint8_t *data, size_t size, const char *word, bool dry_run,
+		   const char *want_state)
+{
+	struct secret secret _cleanup_secret_ = password(word);
+	json_t *answer = NULL;
+	int r;
+
+	e = ERROR_NULL;
+	r = provider_restore_file(&manager, data, size, &secret, false, dry_run, &answer, &e);
+	if (r == 0)
+		assert_string_equal(json_text(answer, "state"), want_state);
+	json_decref(answer);
+	return r;
+}
+
+static void backup_and_restore(void **state)
+{
+	struct secret word _cleanup_secret_ = password("correct horse");
+	_cleanup_free_ uint8_t *data = NULL;
+	char id[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
+	_cleanup_json_ json_t *document = NULL, *gone = NULL;
+	json_t *asked;
+	size_t size, i;
+
+	(void) state;
+	make("n", "native", id);
+	add_host(HOST "1", "one", NULL, "safe", true);
+	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
+	assert_int_equal(restore(data, size, "wrong horse", true, ""), -EKEYREJECTED);
+	must(restore(data, size, "correct horse", true, "same"));
+	must(provider_remove(&manager, id, &e));
+	must(store_get(manager.store, "provider-gone", id, &gone, &e));
+	must(restore(data, size, "correct horse", true, "new"));
+	assert_int_equal(store_get(manager.store, "provider", id, &document, &e), -ENOENT);
+	make("n", "native", other);
+	assert_int_equal(restore(data, size, "correct horse", true, "new"), -EEXIST);
+	must(provider_remove(&manager, other, &e));
+	must(restore(data, size, "correct horse", false, "new"));
+	must(store_get(manager.store, "provider", id, &document, &e));
+	assert_true(json_is_string(json_object_get(document, "backed_up")));
+	/* Hosts are not to forget it any more. */
+	must(keys_provision(&manager, HOST "1", &e));
+	json_array_foreach(find_played(HOST "1")->asked, i, asked)
+		assert_false(strcmp(json_text(asked, "op"), "provider.remove") == 0 &&
+			     strcmp(json_text(json_object_get(asked, "args"), "provider"), id) == 0);
+	assert_int_equal(restore(data, 20, "correct horse", false, "new"), -EBADMSG);
+	data[size / 2] ^= 1;
+	assert_true(restore(data, size, "correct horse", false, "new") < 0);
+}
+
+static void who_was_away_forgets_later(void **state)
+{
+	struct secret word _cleanup_secret_ = password("correct horse");
+	_cleanup_free_ uint8_t *data = NULL;
+	_cleanup_json_ json_t *gone = NULL;
+	const json_t *asked;
+	char id[UUID_TEXT_SIZE];
+	size_t size;
+
+	(void) state;
+	make("n", "native", id);
+	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
+	add_host(HOST "1", "one", NULL, "safe", true);
+	add_host(HOST "2", "two", NULL, "safe", true);
+	find_played(HOST "2")->play = PLAY_AWAY;
+	must(provider_remove(&manager, id, &e));
+	keys_provision_all(&manager, NULL);
+	must(store_get(manager.store, "provider-gone", id, &gone, &e));
+	assert_int_equal(json_array_size(json_object_get(gone, "hosts")), 1);
+	find_played(HOST "2")->play = PLAY_GOOD;
+	must(keys_provision(&manager, HOST "2", &e));
+	asked = json_array_get(find_played(HOST "2")->asked, 1);
+	assert_string_equal(json_text(asked, "op"), "provider.remove");
+	json_decref(gone);
+	gone = NULL;
+	assert_int_equal(store_get(manager.store, "provider-gone", id, &gone, &e), -ENOENT);
+}
+
+static void not_backed_up_is_said_each_day(void **state)
+{
+	const struct record_filter f = { .operation = "provider.watch" };
+	_cleanup_json_ json_t *rows = json_array();
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("n", "native", id);
+	provider_watch(&manager, 1700000000);
+	provider_watch(&manager, 1700000060);
+	provider_watch(&manager, 1700000000 + 86400);
+	must(record_each(manager.store, &f, take_row, rows, &e));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_string_equal(json_text(json_array_get(rows, 0), "type"),
+			    "com.vmware.vc.kms.crypto.NotBackedUp");
+}
+
+#include "keys_commands.h"
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		T(names_are_given_once),
+		T(nearest_default_wins),
+		T(what_is_in_use_stays),
+		T(reasons_without_a_key_server),
+		T(a_host_gets_what_it_may_have),
+		T(a_host_key_is_its_host_s),
+		T(native_is_used_once_backed_up),
+		T(a_tpm_that_is_required),
+		T(backup_and_restore),
+		T(who_was_away_forgets_later),
+		T(not_backed_up_is_said_each_day),
+	};
+
+	if (argc == 2)
+		return commands(argv[1]);
+	return cmocka_run_group_tests(tests, unit_setup, NULL);
+}
