@@ -22,6 +22,13 @@ struct record_head {
 int record_hash(const char *previous, const char *row, size_t size, char ret[RECORD_HASH_SIZE],
 		struct error *e);
 
+/**
+ * record_data_copy() - the data of an event without what looks like a secret
+ *
+ * Return: a new reference; NULL when out of memory.
+ */
+json_t *record_data_copy(const json_t *data);
+
 /* record-head.c: under the lock */
 
 /** head_read() - from the table. Return: 0; -ENOENT: it is gone */

@@ -37,6 +37,7 @@ static json_t *text_json(const char *text, size_t max)
 
 static int set_data(json_t *row, const json_t *data, struct error *e)
 {
+	_cleanup_json_ json_t *copy = NULL;
 	_cleanup_free_ char *text = NULL;
 	size_t size;
 	int r;
@@ -45,13 +46,16 @@ static int set_data(json_t *row, const json_t *data, struct error *e)
 		return json_object_set_new(row, "data", json_null()) < 0 ? error_oom(e) : 0;
 	if (!json_is_object(data))
 		return error_usage(e, "The data of an event are a JSON object");
-	r = json_format(data, &text, &size, e);
+	copy = record_data_copy(data);
+	if (!copy)
+		return error_oom(e);
+	r = json_format(copy, &text, &size, e);
 	if (r < 0)
 		return r;
 	if (size > DATA_MAX)
 		return error_fail(e, EFBIG, "The data of an event are larger than %d bytes",
 				  DATA_MAX);
-	return json_object_set_new(row, "data", json_deep_copy(data)) < 0 ? error_oom(e) : 0;
+	return json_object_set(row, "data", copy) < 0 ? error_oom(e) : 0;
 }
 
 /* All but seq, time and hash, which a row gets when it is appended. */

@@ -44,7 +44,9 @@
  * @key: key ID, NULL when there is none (yet)
  * @host: UUID, or NULL
  * @vm: UUID, or NULL
- * @data: more, an object without secrets, up to 8 KiB as text; or NULL; not kept
+ * @data: more, an object without secrets, up to 8 KiB as text; or NULL; not kept. Members
+ *	that are called as secrets are, and texts of more than 1 KiB, are left out of the
+ *	row all the same
  */
 struct record_event {
 	const char *user;

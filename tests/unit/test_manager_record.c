@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "common/json.h"
+
 #define UNKNOWN "unknown: manager restarted"
 
 static void test_intent_then_outcome(void **state)
@@ -220,6 +222,7 @@ static void test_any_text_can_be_recorded(void **state)
 	struct error e = ERROR_NULL;
 	struct store *s;
 	char dir[64], id[UUID_TEXT_SIZE];
+	size_t i;
 
 	(void)state;
 	unit_make_dir(dir);
@@ -231,13 +234,54 @@ static void test_any_text_can_be_recorded(void **state)
 				     .vm = longest };
 	do_event(s, &odd);
 	assert_int_equal(record_note(s, &odd, longest, &e), 0);
-	json_object_set_new(data, "x", json_string(longest));
+	longest[1000] = '\0';
+	for (i = 0; i < 5; i++) {
+		snprintf(id, sizeof(id), "x%zu", i);
+		json_object_set_new(data, id, json_string(longest));
+	}
 	odd.data = data;
 	assert_int_equal(record_begin(s, &odd, id, &e), -EFBIG);
 	rows = read_rows(s, NULL);
 	assert_int_equal(json_array_size(rows), 5);
 	assert_string_equal(field(rows, 0, "operation"), "a\?\?\"\\b\?\?[2J");
 	assert_int_equal(strlen(field(rows, 2, "object")), 512);
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
+/* Whatever a caller forgets: what is called as secrets are, or is a key, is not kept. */
+static void test_no_secret_stays(void **state)
+{
+	static const char given[] =
+		"{\"name\":\"kms\",\"new_password\":\"s3cret\",\"n\":7,\"flag\":true,\"none\":null,"
+		"\"server\":{\"Password\":\"s3cret\",\"client\":[{\"clientSecret\":\"s3cret\",\"port\":5696},"
+		"\"x-----BEGIN EC PRIVATE KEY-----s3cret\"],\"join_token\":{\"a\":\"s3cret\"}},\"key\":\"id-7\"}";
+	static const char kept[] =
+		"{\"flag\":true,\"key\":\"id-7\",\"long\":\"(1025 bytes)\",\"n\":7,\"name\":\"kms\",\"none\":null,"
+		"\"server\":{\"client\":[{\"port\":5696},\"(a private key)\"]}}";
+	_cleanup_json_ json_t *data = json_loads(given, 0, NULL), *rows = NULL;
+	const struct record_event event = { .user = "u", .operation = "o", .data = data };
+	_cleanup_free_ char *text = NULL;
+	char id[UUID_TEXT_SIZE], longest[1026] = "";
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+
+	(void)state;
+	assert_non_null(data);
+	memset(longest, 'x', sizeof(longest) - 1);
+	json_object_set_new(data, "long", json_string(longest));
+	unit_make_dir(dir);
+	s = open_store(dir);
+	assert_int_equal(record_begin(s, &event, id, &e), 0);
+	assert_int_equal(record_end(s, id, &event, NULL), 0);
+	rows = read_rows(s, NULL);
+	text = json_dumps(json_object_get(json_array_get(rows, 1), "data"), JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(text, kept);
+	assert_true(json_equal(json_object_get(json_array_get(rows, 0), "data"),
+			       json_object_get(json_array_get(rows, 1), "data")));
+	/* The caller's own is as it was. */
+	assert_string_equal(json_text(data, "new_password"), "s3cret");
 	store_free(s);
 	unit_remove_dir(dir);
 }
@@ -334,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_transactions),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_any_text_can_be_recorded),
+		cmocka_unit_test(test_no_secret_stays),
 		cmocka_unit_test(test_csv),
 		cmocka_unit_test(test_threads),
 	};
