@@ -15,13 +15,14 @@
 #include "manager/record.h"
 #include "manager/session.h"
 #include "manager/store.h"
+#include "manager/user_known.h"
 #include "manager/user_password.h"
 #include "manager/user_throttle.h"
 
 #define KIND "user"
 
-/* A name's delay stays short, so that nobody is locked out by somebody else's
- * guessing; an address waits longer, but a whole office may share it. */
+/* A name's delay stays short, for somebody else may be guessing at it; an address waits
+ * longer, but a whole office may share it. */
 static const struct throttle_rule name_rule = { .free = 3, .max = 60 };
 static const struct throttle_rule address_rule = { .free = 10, .max = 900 };
 
@@ -34,8 +35,9 @@ static const struct throttle_rule address_rule = { .free = 10, .max = 900 };
 #define REFUSAL_EVERY	10
 
 /*
- * @lock: guards the two tables and the numbers
+ * @lock: guards the tables and the numbers
  * @deriving: one scrypt at a time, which bounds its memory
+ * @known: who has logged in from where: such a pair waits for its own failures alone
  * @waiting: for @deriving, in order to log in
  * @refusals: that were recorded and count still, at @refusals_at
  * @unrecorded: since the last one that was
@@ -48,6 +50,7 @@ struct users {
 	pthread_mutex_t deriving;
 	struct throttle *names;
 	struct throttle *addresses;
+	struct known known;
 	unsigned int waiting;
 	unsigned int refusals;
 	int64_t refusals_at;
@@ -364,12 +367,24 @@ static void address_key(const char *address, char ret[INET6_ADDRSTRLEN + 8])
 		hex_encode(six.s6_addr, 8, ret);
 }
 
+/* Under the lock: in whose name failures are counted. */
+static const char *key_of(struct users *users, const char *name, const char *address,
+			  char pair[KNOWN_PAIR_SIZE])
+{
+	if (!name)
+		return NULL;
+	known_pair(name, address, pair);
+	return known_has(&users->known, pair) ? pair : name;
+}
+
 /* Counts the attempt, or says how long it has to wait. @name: NULL: it had none */
 static unsigned int admit(struct users *users, const char *name, const char *address)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+	char pair[KNOWN_PAIR_SIZE];
 	int64_t now = users->clock();
-	unsigned int by_name = name ? throttle_wait(users->names, name, now) : 0;
+	const char *counted = key_of(users, name, address, pair);
+	unsigned int by_name = counted ? throttle_wait(users->names, counted, now) : 0;
 	unsigned int by_address = throttle_wait(users->addresses, address, now);
 
 	if (by_name || by_address)
@@ -378,8 +393,8 @@ static unsigned int admit(struct users *users, const char *name, const char *add
 	if (name && users->waiting >= WAITING_MAX)
 		return 1;
 	users->waiting += !!name;
-	if (name)
-		throttle_count(users->names, name, now);
+	if (counted)
+		throttle_count(users->names, counted, now);
 	throttle_count(users->addresses, address, now);
 	return 0;
 }
@@ -396,10 +411,14 @@ static void no_longer_waits(struct users *users)
 static void forgive(struct users *users, const char *name, const char *address)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+	char pair[KNOWN_PAIR_SIZE];
+	const char *counted = key_of(users, name, address, pair);
 
-	if (name)
-		throttle_forgive(users->names, name);
 	throttle_take_back(users->addresses, address);
+	if (!counted)
+		return;
+	throttle_forgive(users->names, counted);
+	known_put(&users->known, pair);
 }
 
 static int has_to_wait(unsigned int seconds, struct error *e)

@@ -89,7 +89,9 @@ int user_list(struct users *users, json_t **ret, struct error *e);
  *
  * A user that is unknown, disabled or without a password takes the same time and
  * gets the same answer as a wrong password. After a few failures of a name, and of
- * an address, further attempts have to wait, longer each time.
+ * an address, further attempts have to wait, longer each time. From where a user has
+ * logged in before only their own failures there count, so that nobody keeps them out
+ * by guessing at their name from elsewhere.
  *
  * Return: 0; -EACCES with EXIT_NOT_ALLOWED (HTTP 401), -EAGAIN with
  * EXIT_NOT_ALLOWED (has to wait; the text says how long; HTTP 429).

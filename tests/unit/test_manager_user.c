@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "manager/session.h"
+#include "manager/user_known.h"
 #include "manager/user_password.h"
 #include "manager/user_throttle.h"
 
@@ -396,6 +397,55 @@ static void *crowd_in(void *arg)
 }
 
 /* The threads that answer requests do not all wait for scrypt. */
+/* Somebody guesses at the name for ever, from ever other addresses. */
+static void nobody_is_kept_out(void **state)
+{
+	char address[32];
+	int i;
+
+	(void) state;
+	assert_int_equal(login("admin", &right, "10.0.0.1"), 0);
+	for (i = 0; i < 20; i++) {
+		snprintf(address, sizeof(address), "10.3.0.%d", i);
+		login("admin", &none, address);
+		now += i < 8 ? 70 : 0;
+	}
+	assert_int_equal(login("admin", &right, "10.0.0.2"), -EAGAIN);
+	assert_int_equal(login("admin", &right, "10.0.0.1"), 0);
+	/* There, too, guesses have to wait. */
+	for (i = 0; i < 3; i++)
+		assert_int_equal(login("admin", &none, "10.0.0.1"), -EACCES);
+	assert_int_equal(login("admin", &right, "10.0.0.1"), -EAGAIN);
+	now += 1;
+	assert_int_equal(login("admin", &right, "10.0.0.1"), 0);
+	/* And what is right there says nothing of the others. */
+	assert_int_equal(login("admin", &right, "10.0.0.2"), -EAGAIN);
+}
+
+static void pairs_are_bounded(void **state)
+{
+	static struct known known;
+	char pair[KNOWN_PAIR_SIZE], address[32];
+	int i;
+
+	(void) state;
+	for (i = 0; i < KNOWN_MAX + 10; i++) {
+		snprintf(address, sizeof(address), "10.4.%d.%d", i / 200, i % 200);
+		known_pair("admin", address, pair);
+		assert_false(known_has(&known, pair));
+		known_put(&known, pair);
+		known_pair("admin", "10.4.0.0", pair);
+		assert_true(known_has(&known, pair));
+		known_put(&known, pair);
+	}
+	known_pair("admin", "10.4.0.1", pair);
+	assert_false(known_has(&known, pair));
+	known_pair("admin", "10.4.0.100", pair);
+	assert_true(known_has(&known, pair));
+	known_pair("admi", "10.4.0.100", pair);
+	assert_false(known_has(&known, pair));
+}
+
 static void a_crowd_leaves_room(void **state)
 {
 	struct crowd crowd = { .refused = false };
@@ -475,6 +525,8 @@ int main(void)
 		user_test(at_the_same_time),
 		user_test(certificates_have_to_wait),
 		user_test(refusals_that_are_recorded),
+		user_test(nobody_is_kept_out),
+		cmocka_unit_test(pairs_are_bounded),
 		user_test(a_crowd_leaves_room),
 		cmocka_unit_test(delays_grow_and_end),
 		cmocka_unit_test(bounded_under_a_flood),
