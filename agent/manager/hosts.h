@@ -2,7 +2,12 @@
 /*
  * Hosts: documents of kind "host" {name, cluster: UUID|null, mode, host_key: {provider,
  * key}|null, state: "active"|"removed", serial, fingerprint and certificate_end (RFC
- * 3339) of its certificate, joined, last_seen, version, module, tpm, boot_id}.
+ * 3339) of its certificate, joined, last_seen, version, module, tpm, boot_id}. What is not
+ * known yet is null. old_serial: of the certificate before, which counts until the new one
+ * was used; null: none. A host that was removed is in no cluster, and its name is free.
+ *
+ * Their disks: documents of kind "disk" {vm: UUID|null, host: UUID, disk: label|null, state,
+ * attached, keys: [{provider, key}...], seen}, the id is that of the DEK.
  *
  * May be called from any thread.
  */
@@ -15,14 +20,24 @@
 #include "common/encode.h"
 #include "common/errors.h"
 
+/** HOSTS_NAME_MAX - bytes of a host's or a VM's name as the channel brings it */
+#define HOSTS_NAME_MAX 255
+
+struct hosts;
 struct manager;
+
+/** hosts_new() - what is known of hosts beside their documents; to be put into @m */
+int hosts_new(struct hosts **ret, struct error *e);
+
+/** hosts_free() - NULL is left alone */
+void hosts_free(struct hosts *hosts);
 
 /**
  * struct host_view - what decides what a host may have
  * @cluster: "": in none
  */
 struct host_view {
-	char name[256];
+	char name[HOSTS_NAME_MAX + 1];
 	char cluster[UUID_TEXT_SIZE];
 	bool safe;
 	bool tpm;

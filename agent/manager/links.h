@@ -19,7 +19,23 @@
 /** LINK_ASK_MS - that a host has for an answer, where the caller has no wish of its own */
 #define LINK_ASK_MS 20000
 
+struct links;
 struct manager;
+
+/**
+ * links_new() - to be put into @m, and given to the web server (web.h)
+ * @m: stays where it is, and has its store and authority
+ */
+int links_new(struct manager *m, struct links **ret, struct error *e);
+
+/** links_set_wake() - @wake: called from any thread when a connection is to be looked at */
+void links_set_wake(struct links *links, void (*wake)(void *waker), void *waker);
+
+/** links_stop() - let go who waits for hosts, and wait for what runs; NULL is left alone */
+void links_stop(struct links *links);
+
+/** links_free() - once the web server is gone; NULL is left alone */
+void links_free(struct links *links);
 
 /** link_connected() - whether the host is there and has said hello. @host: UUID as text */
 bool link_connected(struct manager *m, const char *host);

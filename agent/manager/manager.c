@@ -5,6 +5,7 @@
 
 #include "common/encode.h"
 #include "manager/authority.h"
+#include "manager/hosts.h"
 #include "manager/session.h"
 #include "manager/store.h"
 #include "manager/user.h"
@@ -21,6 +22,8 @@ static int open_parts(const struct vault_settings *settings, struct manager *m, 
 		r = sessions_new(/* clock= */ NULL, &m->sessions, e);
 	if (r == 0)
 		r = users_new(m->store, m->sessions, /* clock= */ NULL, &m->users, e);
+	if (r == 0)
+		r = hosts_new(&m->hosts, e);
 	return r;
 }
 
@@ -39,6 +42,7 @@ int manager_open(const struct vault_settings *settings, struct manager *ret, str
 
 void manager_close(struct manager *manager)
 {
+	hosts_free(manager->hosts);
 	users_free(manager->users);
 	sessions_free(manager->sessions);
 	authority_free(manager->authority);

@@ -11,6 +11,7 @@
 #include "manager/vault.h"
 
 struct authority;
+struct hosts;
 struct keywatch;
 struct links;
 struct providers;
@@ -31,6 +32,7 @@ struct manager {
 	struct authority *authority;
 	struct sessions *sessions;
 	struct users *users;
+	struct hosts *hosts;
 	struct links *links;
 	struct providers *providers;
 	struct keywatch *watch;

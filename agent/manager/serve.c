@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/cleanup.h"
 #include "common/harden.h"
 #include "common/log.h"
 #include "manager/api.h"
 #include "manager/authority.h"
 #include "manager/backup.h"
+#include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/upkeep.h"
 #include "manager/web.h"
@@ -96,6 +98,26 @@ static int run_cared_for(struct web *web, const struct manager *manager,
 	return r;
 }
 
+/* Between the opening of the manager and its closing. */
+static int listen_and_run(struct manager *manager, const struct web_settings *settings,
+			  const struct options *options, struct error *e)
+{
+	struct web_settings all = *settings;
+	struct web *web = NULL;
+	int r = links_new(manager, &manager->links, e);
+
+	if (r < 0)
+		return r;
+	all.links = manager->links;
+	r = web_new(&all, &web, e);
+	if (r == 0)
+		r = run_cared_for(web, manager, options, e);
+	links_stop(manager->links);
+	web_free(web);
+	links_free(TAKE_PTR(manager->links));
+	return r;
+}
+
 static int renew_server(struct manager *manager, struct error *e)
 {
 	bool renewed = false;
@@ -113,11 +135,11 @@ int serve(const struct options *options, struct error *e)
 		.tcti = options->tcti,
 	};
 	struct manager manager = { .store = NULL };
-	struct web_settings settings = {
-		.listen = options->listen, .port = options->port, .per_address = options->per_address, .threads = options->threads,
+	const struct web_settings settings = {
+		.listen = options->listen, .port = options->port,
+		.per_address = options->per_address, .threads = options->threads,
 		.tls = use_certificate, .serve = api_serve, .user = &manager,
 	};
-	struct web *web = NULL;
 	int r;
 
 	block_signals();
@@ -128,10 +150,7 @@ int serve(const struct options *options, struct error *e)
 		return r;
 	r = renew_server(&manager, e);
 	if (r == 0)
-		r = web_new(&settings, &web, e);
-	if (r == 0)
-		r = run_cared_for(web, &manager, options, e);
-	web_free(web);
+		r = listen_and_run(&manager, &settings, options, e);
 	manager_close(&manager);
 	return r;
 }

@@ -9,9 +9,12 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "common/channel.h"
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/secret.h"
+#include "manager/links.h"
+#include "manager/web_channel.h"
 #include "manager/web_peers.h"
 #include "manager/web_pool.h"
 #include "manager/web_tls.h"
@@ -23,6 +26,8 @@ struct web {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct web_pool *pool;
+	struct links *links;
+	struct web_channel channel;
 	int (*tls)(SSL_CTX *ctx, void *user);
 	void *user;
 	struct web_peers *peers;
@@ -334,6 +339,7 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 
 	switch (reason) {
 	case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+		return web_channel_upgrade(&web->channel, wsi, in);
 	case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
 		return -1;
 	case LWS_CALLBACK_HTTP:
@@ -353,10 +359,16 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 			renew(web);
 		if (web && web->pool)
 			take_back(web);
+		if (web)
+			web_channel_flush(&web->channel);
 		return 0;
 	case LWS_CALLBACK_CLOSED_HTTP:
 	case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
 		detach(connection);
+		return 0;
+	case LWS_CALLBACK_WSI_DESTROY:
+		/* It may have ended on its way to becoming a channel. */
+		web_channel_drop(&web->channel, wsi);
 		return 0;
 	default:
 		return 0;
@@ -376,9 +388,20 @@ static int on_context(struct lws *wsi, enum lws_callback_reasons reason, void *u
 	return web_tls_setup(user) < 0 || web->tls(user, web->user) < 0 ? -1 : 0;
 }
 
+static int on_channel(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+		      size_t length)
+{
+	struct web *web = web_of(wsi);
+
+	(void)user;
+	return web ? web_channel_callback(&web->channel, wsi, reason, in, length) : 0;
+}
+
 static const struct lws_protocols protocols[] = {
 	{ .name = "http", .callback = on_context,
 	  .per_session_data_size = sizeof(struct web_connection) },
+	{ .name = CHANNEL_PROTOCOL, .callback = on_channel,
+	  .per_session_data_size = sizeof(struct web_connection), .rx_buffer_size = WEB_CHUNK },
 	{ .name = NULL },
 };
 
@@ -450,6 +473,8 @@ int web_new(const struct web_settings *settings, struct web **ret, struct error 
 
 	if (!web)
 		return error_oom(e);
+	web->links = settings->links;
+	web_channel_init(&web->channel, web->links, settings->ping_ms, settings->dead_ms);
 	web->tls = settings->tls;
 	web->user = settings->user;
 	web->peers = web_peers_new(settings->per_address);
@@ -465,6 +490,8 @@ int web_new(const struct web_settings *settings, struct web **ret, struct error 
 		web_free(web);
 		return r;
 	}
+	if (web->links)
+		links_set_wake(web->links, wake, web);
 	*ret = web;
 	return 0;
 }
@@ -507,6 +534,8 @@ void web_free(struct web *web)
 	/* Threads wake the context, connections know calls that are with the pool. */
 	if (web->pool)
 		web_pool_stop(web->pool);
+	if (web->links)
+		links_set_wake(web->links, NULL, NULL);
 	if (web->context)
 		lws_context_destroy(web->context);
 	web_pool_free(web->pool);

@@ -23,6 +23,7 @@
 /** WEB_IDLE_S - seconds that a connection may stand idle, and a handshake take */
 #define WEB_IDLE_S		15
 
+struct links;
 struct web;
 
 /**
@@ -36,6 +37,9 @@ struct web;
  *	0: any number
  * @threads: that answer requests
  * @serve: fills @an, in one of these threads
+ * @links: of the hosts that dial the channel; NULL: there is none
+ * @ping_ms: silence on the channel until a ping; 0: CHANNEL_PING_S
+ * @dead_ms: silence until a host is given up; 0: CHANNEL_DEAD_S
  */
 struct web_settings {
 	const char *listen;
@@ -45,6 +49,9 @@ struct web_settings {
 	unsigned int threads;
 	void (*serve)(const struct http_request *rq, struct http_answer *an, void *user);
 	void *user;
+	struct links *links;
+	unsigned int ping_ms;
+	unsigned int dead_ms;
 };
 
 /**
@@ -69,7 +76,11 @@ void web_renew(struct web *web);
 /** web_stop() - end web_run(); from any thread */
 void web_stop(struct web *web);
 
-/** web_free() - waits for the requests that run; NULL is left alone */
+/**
+ * web_free() - waits for the requests that run; NULL is left alone
+ *
+ * After links_stop(), so that none of them waits for a host, and before links_free().
+ */
 void web_free(struct web *web);
 
 #endif
