@@ -95,6 +95,18 @@ static int check_name(const struct attach *a, struct error *e)
 	return 0;
 }
 
+/* What the header says here, the key authenticates later. */
+static int check_dek(const struct attach *a, const struct disk_header *h, struct error *e)
+{
+	char dek[UUID_TEXT_SIZE];
+
+	uuid_format(h->token.dek, dek);
+	if (!a->dek || !strcmp(a->dek, dek))
+		return 0;
+	return error_fail(e, ESTALE, "the disk there has DEK %s, not %.64s: it is another one", dek,
+			  a->dek);
+}
+
 int attach_disk(struct host *host, const struct attach *a, uint8_t ret_dek[UUID_SIZE],
 		struct error *e)
 {
@@ -108,6 +120,8 @@ int attach_disk(struct host *host, const struct attach *a, uint8_t ret_dek[UUID_
 		r = check_name(a, e);
 	if (r == 0)
 		r = host_open_header(host, a->device, a->header, HEADER_REPAIR, &h, e);
+	if (r == 0)
+		r = check_dek(a, h, e);
 	if (r == 0)
 		r = attach_header(host, a, h, e);
 	if (r < 0)

@@ -12,6 +12,7 @@
 /**
  * struct attach - what to attach how; strings are the caller's
  * @header: path of a detached header, NULL: on the device or as the state knows
+ * @dek: UUID of the DEK that is to be there; NULL: whichever is
  * @user: for the event
  * @given_up: asked before each effect; may be NULL
  */
@@ -19,6 +20,7 @@ struct attach {
 	const char *device;
 	const char *name;
 	const char *header;
+	const char *dek;
 	struct dm_disk_options options;
 	const char *user;
 	bool (*given_up)(void *userdata);
@@ -32,8 +34,8 @@ struct attach {
  * The key is in the kernel before the table is made. If that fails, the key is
  * taken out again unless another disk uses it.
  *
- * Return: 0; -EEXIST (the name is taken), -EACCES (locked by an administrator),
- * -ENOKEY and the like from header and providers, with the reason in @e.
+ * Return: 0; -EEXIST (the name is taken), -ESTALE (not that DEK), -EACCES (locked by
+ * an administrator), -ENOKEY and the like from header and providers, with the reason in @e.
  */
 int attach_disk(struct host *host, const struct attach *attach, uint8_t ret_dek[UUID_SIZE],
 		struct error *e);

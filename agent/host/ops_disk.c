@@ -68,6 +68,7 @@ int op_disk_attach(struct call *call, json_t **ret_result, struct error *e)
 		.device = call_text(call, "device"),
 		.name = call_text(call, "name"),
 		.header = call_text(call, "header"),
+		.dek = call_text(call, "dek"),
 		.user = call->user,
 		.given_up = given_up,
 		.userdata = call,

@@ -113,10 +113,11 @@
  *
  * disk.attach           change  {"device":s, "name":s, ["header":s],
  *                                ["discard":b], ["key_loss":"queue"|"error"],
- *                                ["read_only":b]}
+ *                                ["read_only":b], ["dek":s]}
  *   -> DISK
  *   header may be left out once the agent knows where it is. EEXIST when the
- *   name is taken.
+ *   name is taken. dek: a disk with another DEK is refused (ESTALE); for who
+ *   knows the disk, and is told the device by others.
  * disk.detach           change  {"name":s, ["force":b]} -> {"name":s}
  *   EBUSY while the device is open. force: the table is replaced by one that
  *   fails all I/O, and the device goes when its last user closes it.
