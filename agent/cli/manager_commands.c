@@ -7,6 +7,13 @@
 	{ .name = noun, .value = word, .kind = how, .help = "which " noun }
 #define NAME(noun) \
 	{ .name = "name", .value = "NAME", .kind = CLI_TEXT, .help = "name of the " noun }
+#define DISK \
+	{ .name = "disk", .value = "DEK", .kind = CLI_TEXT, .help = "UUID of the disk's DEK" }
+#define DEVICE \
+	{ .name = "device", .value = "DEVICE", .kind = CLI_TEXT, .help = "path on the host" }
+#define ON_HOST \
+	{ .name = "host", .value = "HOST", .kind = CLI_REFERENCE, .required = true, \
+	  .help = "the host that is to do it" }
 #define COLUMNS(c) .columns = c, .n_columns = ARRAY_SIZE(c)
 
 /* So that an administrator can compare it with what "vmcrypt-manager init" said. */
@@ -70,6 +77,27 @@ static const struct field host_fields[] = {
 	{ "UUID",    "id",      field_text },
 	{ "CLUSTER", "cluster", field_text },
 	{ "MODE",    "mode",    field_text },
+};
+
+static const struct field disk_fields[] = {
+	{ "DEK",      "id",        field_text },
+	{ "VM",       "vm_name",   field_text },
+	{ "DISK",     "disk",      field_text },
+	{ "HOST",     "host_name", field_text },
+	{ "STATE",    "state",     field_text },
+	{ "ATTACHED", "attached",  field_yes_no },
+};
+
+/* As the host that was asked has it. */
+static const struct field host_disk_fields[] = {
+	{ "DEK",      "dek",      field_text },
+	{ "Name",     "name",     field_text },
+	{ "Device",   "device",   field_text },
+	{ "VM",       "vm",       field_text },
+	{ "Disk",     "disk",     field_text },
+	{ "Keys",     "keys",     field_list },
+	{ "State",    "state",    field_text },
+	{ "Attached", "attached", field_yes_no },
 };
 
 static const struct field event_fields[] = {
@@ -231,6 +259,78 @@ const struct cli_command manager_commands[] = {
 		.noun = "vm", .verb = "unregister", .route = "DELETE /vms/{vm}",
 		.summary = "let no host hold a VM's keys",
 		.positionals = { OBJECT("vm", "VM", CLI_REFERENCE) },
+	},
+	{
+		.noun = "disk", .verb = "list", .route = "GET /disks", .member = "disks",
+		COLUMNS(disk_fields),
+		.summary = "list the disks that hosts know",
+	},
+	{
+		.noun = "disk", .verb = "show", .route = "GET /disks/{disk}", COLUMNS(disk_fields),
+		.summary = "show one disk",
+		.positionals = { DISK },
+	},
+	{
+		.noun = "disk", .verb = "create", .route = "POST /disks",
+		COLUMNS(host_disk_fields),
+		.summary = "make an encrypted disk on a host; destroys what is on the device",
+		.positionals = { DEVICE },
+		.options = {
+			ON_HOST,
+			{ .name = "vm", .value = "VM", .kind = CLI_REFERENCE, .required = true,
+			  .help = "the VM that it is for" },
+			{ .name = "disk", .value = "LABEL", .kind = CLI_TEXT,
+			  .help = "name of the disk within the VM" },
+			{ .name = "provider", .value = "NAME", .kind = CLI_TEXT,
+			  .help = "key provider, when not the default one" },
+			{ .name = "sector-size", .value = "N", .kind = CLI_NUMBER,
+			  .help = "bytes, 512 to 4096" },
+			{ .name = "key-bits", .value = "N", .kind = CLI_NUMBER, .help = "256 or 512" },
+			{ .name = "header", .value = "FILE", .kind = CLI_TEXT,
+			  .help = "path on the host of a detached header to be made" },
+		},
+	},
+	{
+		.noun = "disk", .verb = "attach", .route = "POST /disks/{disk}/attach",
+		COLUMNS(host_disk_fields),
+		.summary = "attach a disk on a host",
+		.details =
+"The host looks whether the device holds the disk with this DEK, and attaches\n"
+"nothing else.\n",
+		.positionals = {
+			DISK, DEVICE,
+			{ .name = "name", .value = "NAME", .kind = CLI_TEXT,
+			  .help = "name of the mapped device there" },
+		},
+		.options = {
+			ON_HOST,
+			{ .name = "header", .value = "FILE", .kind = CLI_TEXT,
+			  .help = "path on the host of a detached header" },
+			{ .name = "discard", .kind = CLI_FLAG, .help = "let discards through" },
+			{ .name = "key-loss", .value = "queue|error", .kind = CLI_TEXT,
+			  .choices = "queue|error", .help = "what I/O does while the key is missing" },
+			{ .name = "read-only", .kind = CLI_FLAG, .help = "allow no writes" },
+		},
+	},
+	{
+		.noun = "disk", .verb = "detach", .route = "POST /disks/{disk}/detach",
+		.summary = "detach a disk that nobody has open",
+		.positionals = { DISK },
+		.options = { ON_HOST },
+	},
+	{
+		.noun = "disk", .verb = "lock", .route = "POST /disks/{disk}/lock",
+		COLUMNS(host_disk_fields),
+		.summary = "take a disk's key from a host and refuse it until it is unlocked",
+		.positionals = { DISK },
+		.options = { ON_HOST },
+	},
+	{
+		.noun = "disk", .verb = "unlock", .route = "POST /disks/{disk}/unlock",
+		COLUMNS(host_disk_fields),
+		.summary = "let a host have a disk's key again",
+		.positionals = { DISK },
+		.options = { ON_HOST },
 	},
 	{
 		.noun = "event", .verb = "list", .route = "GET /events", .member = "events",

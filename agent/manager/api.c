@@ -187,6 +187,10 @@ static json_t *recorded_data(const struct api_call *call)
 
 static void set_object(const struct api_call *call, struct record_event *event)
 {
+	/* Where the body names a host or a VM, what is done concerns them. */
+	event->host = json_string_value(json_object_get(call->body, "host"));
+	event->vm = call->vm[0] ? call->vm :
+		json_string_value(json_object_get(call->body, "vm"));
 	if (!call->object[0])
 		return;
 	event->object = call->object;

@@ -63,6 +63,7 @@ struct api_route {
  * @user: who asks, "" before login
  * @params: what stood for "{…}"
  * @object: as in privilege_check(); for the record; a handler that makes one sets it
+ * @vm: UUID, for the record, where a handler knows it and the object is another
  * @body: NULL without
  * @status: of HTTP, where the handler knows better than http_status(); else 0
  * @csv: malloc'ed, in place of JSON
@@ -75,6 +76,7 @@ struct api_call {
 	const char *user;
 	char params[API_PARAMS_MAX][API_PARAM_SIZE];
 	char object[2 * API_PARAM_SIZE];
+	char vm[UUID_TEXT_SIZE];
 	json_t *body;
 	unsigned int status;
 	char *csv;
@@ -161,5 +163,13 @@ int api_vms_list(struct api_call *call, json_t **ret, struct error *e);
 int api_vms_register(struct api_call *call, json_t **ret, struct error *e);
 int api_vms_get(struct api_call *call, json_t **ret, struct error *e);
 int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e);
+
+int api_disks_list(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_create(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_get(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_attach(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_detach(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_lock(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e);
 
 #endif

@@ -75,6 +75,28 @@ static const struct api_route routes[] = {
 	{ "DELETE", "/vms/{vm}", "VirtualMachine.Inventory.Unregister", .kind = "vm",
 	  .operation = "vm.unregister", .type = "VmRemovedEvent",
 	  .handler = api_vms_unregister },
+
+	{ "GET", "/disks", .handler = api_disks_list },
+	{ "POST", "/disks", .flags = API_CREATES | API_BODY, .operation = "disk.create",
+	  .type = "crypto.Operation",
+	  .members = MEMBERS("host", "vm", "device", "disk", "provider", "sector_size", "key_bits",
+			     "header"),
+	  .handler = api_disks_create },
+	{ "GET", "/disks/{disk}", .kind = "disk", .handler = api_disks_get },
+	{ "POST", "/disks/{disk}/attach", .kind = "disk", .flags = API_BODY,
+	  .operation = "disk.attach", .type = "crypto.Operation",
+	  .members = MEMBERS("host", "device", "name", "header", "discard", "key_loss",
+			     "read_only"),
+	  .handler = api_disks_attach },
+	{ "POST", "/disks/{disk}/detach", .kind = "disk", .flags = API_BODY,
+	  .operation = "disk.detach", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .handler = api_disks_detach },
+	{ "POST", "/disks/{disk}/lock", .kind = "disk", .flags = API_BODY,
+	  .operation = "disk.lock", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .handler = api_disks_lock },
+	{ "POST", "/disks/{disk}/unlock", .kind = "disk", .flags = API_BODY,
+	  .operation = "disk.unlock", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .handler = api_disks_unlock },
 };
 
 const struct api_route *api_routes(size_t *ret_count)

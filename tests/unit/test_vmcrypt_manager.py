@@ -279,6 +279,25 @@ def clusters_and_vms():
           [("intent", None), ("outcome", "ok")], "events")
 
 
+def disks():
+    equal(ask("GET", "/disks")[1]["disks"], [], "disks")
+    dek, host = str(uuid.uuid4()), str(uuid.uuid4())
+    refused(*ask("GET", "/disks/" + dek), 404)
+    refused(*ask("GET", "/disks/no-uuid"), 404)
+    new = {"host": host, "vm": str(uuid.uuid4()), "device": "/dev/vdb"}
+    refused(*ask("POST", "/disks", new), 404)
+    refused(*ask("POST", "/disks", new, token="eve"), 403)
+    refused(*ask("POST", "/disks", {**new, "host": "kvm1"}), 400)
+    refused(*ask("POST", "/disks", {**new, "force": True}), 400)
+    for verb in "attach", "detach", "lock", "unlock":
+        refused(*ask("POST", f"/disks/{dek}/{verb}", {}), 400)
+        refused(*ask("POST", f"/disks/{dek}/{verb}", {"host": host}), 404)
+        refused(*ask("POST", f"/disks/{dek}/{verb}", {"host": host}, token="eve"), 403)
+    rows = ask("GET", "/events?object=disk:" + dek + "&operation=disk.lock")[1]["events"]
+    equal([(r["phase"], r["host"]) for r in rows if r["user"] == ADMIN][-2:],
+          [("intent", host), ("outcome", host)], "recorded with the host")
+
+
 def client_certificates():
     both = path("eve.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -381,15 +400,17 @@ def all_of_the_description_was_answered():
     wanted = {(method, pattern) for pattern, item in API["paths"].items()
               for method in item if method != "parameters"}
     found = {(method, pattern) for method, pattern, status in SEEN if status < 300}
-    # A host has to join before it can be looked at: the tests of joining do.
-    equal(wanted - found, {("get", "/hosts/{host}")}, "routes that no test asked")
+    # A host has to join before it can be looked at or asked: the tests of joining do.
+    equal(wanted - found, {("get", "/hosts/{host}"), ("post", "/disks"), ("get", "/disks/{disk}")} |
+          {("post", "/disks/{disk}/" + verb) for verb in ("attach", "detach", "lock", "unlock")},
+          "routes that no test asked")
     STATE["manager"].stop()
 
 
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, client_certificates, events_verify, wrong_requests,
+         clusters_and_vms, disks, client_certificates, events_verify, wrong_requests,
          backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "manager" in STATE and STATE["manager"].process.poll() is None:

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Encrypted disks: what hosts have reported of them, and what a host is asked to
+ * do with one. A disk is named by the UUID of its DEK.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/json.h"
+#include "manager/api.h"
+#include "manager/hosts.h"
+#include "manager/links.h"
+#include "manager/manager.h"
+#include "manager/store.h"
+
+/* ms: the agent gives up attaching after two minutes */
+#define RUN_MS 150000
+
+static const char *text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+/* Name of a host or a VM, null when there is none. */
+static json_t *name_of(struct store *store, const char *kind, const char *id)
+{
+	_cleanup_json_ json_t *document = NULL;
+
+	if (!id || store_get(store, kind, id, &document, NULL) < 0)
+		return json_null();
+	return json_incref(json_object_get(document, "name"));
+}
+
+/* With the names that people know. */
+static int add_names(struct store *store, json_t *disk, struct error *e)
+{
+	if (json_object_set_new(disk, "vm_name", name_of(store, "vm", text(disk, "vm"))) < 0 ||
+	    json_object_set_new(disk, "host_name", name_of(store, "host", text(disk, "host"))) < 0)
+		return error_oom(e);
+	return 0;
+}
+
+static bool may_see(const struct api_call *call, const json_t *disk)
+{
+	const char *vm = text(disk, "vm"), *host = text(disk, "host");
+
+	return (vm && api_may(call, "System.View", "vm", vm)) ||
+	       (host && api_may(call, "System.View", "host", host));
+}
+
+int api_disks_list(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct store *store = call->manager->store;
+	_cleanup_json_ json_t *all = NULL, *visible = json_array();
+	json_t *disk;
+	size_t i;
+	int r = store_list(store, "disk", NULL, NULL, &all, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(all, i, disk) {
+		if (!may_see(call, disk))
+			continue;
+		r = add_names(store, disk, e);
+		if (r < 0)
+			return r;
+		if (json_array_append(visible, disk) < 0)
+			return error_oom(e);
+	}
+	*ret = json_pack("{s:O}", "disks", visible);
+	return *ret ? 0 : error_oom(e);
+}
+
+/* A disk that the caller may not see is not there. */
+static int get_disk(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	int r = store_get(call->manager->store, "disk", call->params[0], &disk, NULL);
+
+	if (r == -ENOENT || (r == 0 && !may_see(call, disk)))
+		return error_fail(e, ENOENT, "No host that you may see has reported a disk with DEK "
+				  "%s: \"disk list\" has those that are known", call->params[0]);
+	if (r < 0)
+		return error_fail(e, r, "Cannot look for disk %s: %s", call->params[0],
+				  error_name(r));
+	*ret = TAKE_PTR(disk);
+	return 0;
+}
+
+int api_disks_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	int r = get_disk(call, &disk, e);
+
+	if (r == 0)
+		r = add_names(call->manager->store, disk, e);
+	if (r == 0)
+		*ret = TAKE_PTR(disk);
+	return r;
+}
+
+/* A UUID of the body, and the privilege on what it names. */
+static int require_on(struct api_call *call, const char *kind, const char *privilege,
+		      const char **ret_id, struct error *e)
+{
+	char object[PERMISSION_OBJECT_SIZE];
+	uint8_t uuid[UUID_SIZE];
+	int r = api_string(call, kind, UUID_TEXT_SIZE - 1, ret_id, e);
+
+	if (r < 0)
+		return r;
+	if (uuid_parse_text(*ret_id, uuid) < 0)
+		return error_usage(e, "\"%.64s\" is not the id of a %s, which is a UUID in lower "
+				   "case", *ret_id, kind);
+	snprintf(object, sizeof(object), "%s:%s", kind, *ret_id);
+	return api_require(call, privilege, object, e);
+}
+
+/* The privilege on the disk's VM; where nobody knows that, it takes the privilege everywhere. */
+static int require_on_disk(struct api_call *call, const char *privilege, struct error *e)
+{
+	char object[PERMISSION_OBJECT_SIZE] = PERMISSION_GLOBAL;
+	_cleanup_json_ json_t *disk = NULL;
+	const char *vm;
+	int r = get_disk(call, &disk, e);
+
+	if (r < 0)
+		return r;
+	vm = text(disk, "vm");
+	if (vm) {
+		snprintf(object, sizeof(object), "vm:%.36s", vm);
+		snprintf(call->vm, sizeof(call->vm), "%.36s", vm);
+	}
+	return api_require(call, privilege, object, e);
+}
+
+/* Have a host do it; what it answers is the answer. */
+static int run_on(struct api_call *call, const char *host, const char *op, json_t *args,
+		  json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *request = json_pack("{s:s, s:O, s:s}", "op", op, "args", args,
+						   "user", call->user);
+	struct channel_failure why = { .key_reason = "" };
+	int r;
+
+	if (!request)
+		return error_oom(e);
+	r = link_ask(call->manager, host, "run", request, RUN_MS, ret, &why);
+	if (r < 0)
+		*e = why.error;
+	return r;
+}
+
+/* The body without what was for the manager. */
+static json_t *args_of(const struct api_call *call)
+{
+	json_t *args = json_copy(call->body);
+
+	json_object_del(args, "host");
+	json_object_del(args, "vm");
+	return args;
+}
+
+/* The VM's name, if the host may have its keys. */
+static int name_vm(struct api_call *call, const char *host, const char *vm, json_t *args,
+		   struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(call->manager->store, "vm", vm, &document, e);
+
+	if (r == 0)
+		r = host_may_have_vm(call->manager, host, vm, e);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0, "Host %s may not have keys of VM %s: "
+				 "that is registered to another host or cluster", host, vm);
+	snprintf(call->vm, sizeof(call->vm), "%s", vm);
+	return json_object_set(args, "vm", json_object_get(document, "name")) < 0 ? error_oom(e) : 0;
+}
+
+int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *args = args_of(call);
+	const char *host = NULL, *vm = NULL;
+	int r;
+
+	if (!args)
+		return error_oom(e);
+	r = require_on(call, "host", "Cryptographer.EncryptNew", &host, e);
+	if (r == 0)
+		r = require_on(call, "vm", "Cryptographer.EncryptNew", &vm, e);
+	if (r == 0)
+		r = name_vm(call, host, vm, args, e);
+	if (r == 0)
+		r = run_on(call, host, "disk.create", args, ret, e);
+	if (r == 0)
+		api_set_object(call, "disk", text(*ret, "dek") ?: "");
+	return r;
+}
+
+/* An operation on a disk that is known, with these arguments beside what the body has. */
+static int operate(struct api_call *call, const char *op, const char *privilege,
+		   const char *member, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *args = args_of(call);
+	const char *host = NULL;
+	int r;
+
+	if (!args || json_object_set_new(args, member, json_string(call->params[0])) < 0)
+		return error_oom(e);
+	r = require_on(call, "host", privilege, &host, e);
+	if (r == 0)
+		r = require_on_disk(call, privilege, e);
+	return r < 0 ? r : run_on(call, host, op, args, ret, e);
+}
+
+/* The host holds the device against "dek": what is attached is the disk that was asked for. */
+int api_disks_attach(struct api_call *call, json_t **ret, struct error *e)
+{
+	return operate(call, "disk.attach", "Cryptographer.Access", "dek", ret, e);
+}
+
+int api_disks_lock(struct api_call *call, json_t **ret, struct error *e)
+{
+	return operate(call, "disk.lock", "Cryptographer.ManageKeys", "name", ret, e);
+}
+
+int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e)
+{
+	return operate(call, "disk.unlock", "Cryptographer.Access", "name", ret, e);
+}
+
+/* By the name that it has on the host. */
+int api_disks_detach(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL, *args = NULL;
+	int r = operate(call, "disk.show", "VirtualMachine.Config.RemoveDisk", "name", &disk, e);
+
+	if (r < 0)
+		return r;
+	if (!json_is_true(json_object_get(disk, "attached")) || !text(disk, "name"))
+		return error_fail(e, ENOENT, "Disk %s is not attached there", call->params[0]);
+	args = json_pack("{s:s}", "name", text(disk, "name"));
+	return args ? run_on(call, text(call->body, "host"), "disk.detach", args, ret, e) :
+		error_oom(e);
+}
