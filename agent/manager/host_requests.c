@@ -10,14 +10,33 @@
 #include "manager/authority.h"
 #include "manager/host_mode.h"
 #include "manager/hosts_internal.h"
+#include "manager/keys.h"
+#include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
 #include "manager/store.h"
+
+/* A host that is prepared is made safe by its first key, where its cluster's policy is so. */
+static int serve_new(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
+		     struct channel_failure *why)
+{
+	int r = host_mode_on_demand(m, peer->host, &why->error);
+
+	return r < 0 ? r : keys_serve_new(m, peer->host, args, ret, why);
+}
+
+static int serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
+		     struct channel_failure *why)
+{
+	return keys_serve_get(m, peer->host, args, ret, why);
+}
 
 static const struct host_request requests[] = {
 	{ HOST_HELLO, LANE_QUICK, host_hello },
 	{ "disk.report", LANE_QUICK, host_report },
 	{ "cert.renew", LANE_QUICK, host_renew },
+	{ "key.new", LANE_KEYS, serve_new },
+	{ "key.get", LANE_KEYS, serve_get },
 };
 
 const struct host_request *host_request_find(const char *op)
@@ -144,8 +163,11 @@ void host_greeted(struct manager *m, const char *host)
 {
 	struct error e = ERROR_NULL;
 
-	if (host_mode_tell(m, host, &e) < 0)
+	if (host_mode_tell(m, host, &e) < 0 || host_mode_forced(m, host, &e) < 0)
 		log_warning("Host %s: %s", host, e.text);
+	e = ERROR_NULL;
+	if (keys_provision(m, host, &e) < 0)
+		log_warning("Host %s did not get all that it may have: %s", host, e.text);
 }
 
 static int part(struct store *store, void *userdata, struct error *e)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A manager that serves the hosts' channel, and hosts that dial it: TLS by OpenSSL, the
- * WebSocket written out by hand, so that it can be written wrong.
+ * WebSocket written out by hand, so that it can be written wrong. What manager/keys.h has is
+ * played here.
  */
 #ifndef VMCRYPT_TESTS_CHANNEL_FIXTURE_H
 #define VMCRYPT_TESTS_CHANNEL_FIXTURE_H
@@ -23,6 +24,7 @@
 #include "crypto/x509.h"
 #include "manager/authority.h"
 #include "manager/hosts.h"
+#include "manager/keys.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -511,6 +513,52 @@ static inline unsigned int count_rows(const char *operation, const char *type, c
 
 	must(record_each(store, &filter, count_row, &n, &e));
 	return n;
+}
+
+/* A key server that answers when the gate is open. */
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+int keys_serve_new(struct manager *m, const char *host, const json_t *args, json_t **ret,
+		   struct channel_failure *why)
+{
+	(void) m;
+	(void) host;
+	(void) args;
+	(void) ret;
+	pthread_mutex_lock(&gate);
+	pthread_mutex_unlock(&gate);
+	snprintf(why->key_reason, sizeof(why->key_reason), "KeyStateClusterUnreachable");
+	return error_set(&why->error, EHOSTUNREACH, EXIT_NO_KEY, 0, "No server of the provider answers");
+}
+
+int keys_serve_get(struct manager *m, const char *host, const json_t *args, json_t **ret,
+		   struct channel_failure *why)
+{
+	return keys_serve_new(m, host, args, ret, why);
+}
+
+int keys_make_host_key(struct manager *m, const char *host, const char *user, json_t **ret,
+		       struct error *err)
+{
+	(void) m;
+	(void) host;
+	(void) user;
+	(void) ret;
+	return error_set(err, ENOENT, EXIT_NO_KEY, 0, "There is no default provider");
+}
+
+int keys_provision(struct manager *m, const char *host, struct error *err)
+{
+	(void) m;
+	(void) host;
+	(void) err;
+	return 0;
+}
+
+void keys_provision_all(struct manager *m, const char *cluster)
+{
+	(void) m;
+	(void) cluster;
 }
 
 #endif

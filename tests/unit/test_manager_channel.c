@@ -421,6 +421,60 @@ static void too_many_questions(void **state)
 	host_done(&host);
 }
 
+/* Requests are worked on in their order, and nobody waits for another host's key server. */
+static void slow_keys(void **state)
+{
+	static const char args[] = "{\"provider\":null,\"vm\":\"v\",\"disk\":\"d\"}";
+	struct host slow = host_new("slow", "safe", NULL), quick = host_new("quick", "safe", NULL);
+	struct client a, b;
+	json_t *answer;
+	int i;
+
+	(void) state;
+	pthread_mutex_lock(&gate);
+	joins_in(&a, &slow, "safe");
+	for (i = 0; i < 4; i++)
+		send_request(&a, 10 + i, i == 1 ? "no.such" : "key.new", args);
+	joins_in(&b, &quick, "safe");
+	for (i = 0; i < 3; i++)
+		fails_with(request(&b, 20 + i, "no.such", "{}"), "EOPNOTSUPP");
+	pthread_mutex_unlock(&gate);
+	for (i = 0; i < 4; i++) {
+		answer = receive(&a);
+		assert_int_equal(json_integer_value(json_object_get(answer, "id")), 10 + i);
+		if (i != 1)
+			assert_string_equal(json_text(json_object_get(answer, "error"), "key_reason"),
+					    "KeyStateClusterUnreachable");
+		fails_with(answer, i == 1 ? "EOPNOTSUPP" : "EHOSTUNREACH");
+	}
+	client_close(&a);
+	client_close(&b);
+	host_done(&slow);
+	host_done(&quick);
+}
+
+static void too_many_requests(void **state)
+{
+	static const char args[] = "{\"provider\":null,\"vm\":\"v\",\"disk\":\"d\"}";
+	struct host host = host_new("one", "safe", NULL);
+	struct client c;
+	int i;
+
+	(void) state;
+	pthread_mutex_lock(&gate);
+	joins_in(&c, &host, "safe");
+	for (i = 0; i < CHANNEL_PENDING_MAX; i++)
+		send_request(&c, 10 + i, "key.new", args);
+	/* So many are taken. */
+	usleep(100000);
+	assert_true(link_connected(&manager, host.id));
+	send_request(&c, 5, "no.such", "{}");
+	assert_int_equal(closes(&c), 1002);
+	pthread_mutex_unlock(&gate);
+	client_close(&c);
+	host_done(&host);
+}
+
 static void silent_ones(void **state)
 {
 	struct host host = host_new("one", "safe", NULL);
@@ -514,7 +568,8 @@ int main(int argc, char **argv)
 		channel_test(renewal), channel_test(garbage), channel_test(random_frames),
 		channel_test(sizes), channel_test(replaced), channel_test(asking),
 		channel_test(asking_in_vain), channel_test(asking_and_replaced),
-		channel_test(too_many_questions), channel_test(silent_ones), channel_test(sealing),
+		channel_test(too_many_questions), channel_test(slow_keys),
+		channel_test(too_many_requests), channel_test(silent_ones), channel_test(sealing),
 		channel_test(the_end),
 	};
 
