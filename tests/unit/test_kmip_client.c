@@ -2,9 +2,10 @@
 /*
  * The client against a server that plays bytes written down here. Called with
  * the word "flow" the program does the life of a key over its standard input, a
- * socket, for test_kmip_server.py.
+ * socket, for test_kmip_server.py; with "play VERSION FILE" it sends what the file
+ * describes, for test_kmip_oasis.py.
  */
-#include "unit.h"
+#include "oasis.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -303,6 +304,46 @@ static int flow(void)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* The client of play(), which each() has no way to hand on. */
+static struct kmip_client playing;
+
+/* What a case has next, and what came of it. */
+static int play_one(const json_t *json)
+{
+	_cleanup_kmip_answer_ struct kmip_answer answer = KMIP_ANSWER_NULL;
+	const json_t *items = json_object_get(json, "items");
+	_cleanup_json_ json_t *results = json_array();
+	size_t i, n = json_array_size(items);
+	static struct described d;
+	struct error e = ERROR_NULL;
+	int r;
+
+	if (n > KMIP_BATCH_MAX)
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		describe(json_array_get(items, i), &d, i);
+	r = kmip_call(&playing, d.requests, n, json_is_true(json_object_get(json, "ordered")), &answer, &e);
+	for (i = 0; r == 0 && i < n; i++)
+		r = add_result(&answer.response, i, d.requests[i].operation, results, &e);
+	described_done(&d);
+	if (r < 0)
+		fprintf(stderr, "%s\n", e.text);
+	else
+		r = json_dumpf(results, stdout, JSON_COMPACT) < 0 || putchar('\n') == EOF ? -EIO : 0;
+	return r;
+}
+
+static int play(const char *version, const char *path)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	int fd = STDIN_FILENO;
+
+	playing = client_of(&fd, 0);
+	if (!file || sscanf(version, "%d.%d", &playing.version.major, &playing.version.minor) != 2)
+		return EXIT_FAILURE;
+	return each(file, play_one);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,5 +356,7 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "flow") == 0)
 		return flow();
+	if (argc == 4 && strcmp(argv[1], "play") == 0)
+		return play(argv[2], argv[3]);
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }

@@ -3,11 +3,7 @@
  * Requests as bytes. Called with a word, the program is the codec's hand for
  * test_kmip_oasis.py: "encode" makes messages out of descriptions in JSON.
  */
-#include "unit.h"
-
-#include <jansson.h>
-
-#include "kmip/request.h"
+#include "oasis.h"
 
 #define HEADER_11 "42007701000000384200690100000020" "42006a0200000004000000010000000042006b02000000040000000100000000" \
 		  "42000d02000000040000000100000000"
@@ -223,66 +219,6 @@ static void refuses_what_lacks(void **state)
 
 /* The rest serves test_kmip_oasis.py. */
 
-struct described {
-	struct kmip_request requests[KMIP_BATCH_MAX];
-	struct kmip_attribute attributes[KMIP_BATCH_MAX][32];
-	struct kmip_wrapping wrappings[KMIP_BATCH_MAX];
-	struct secret keys[KMIP_BATCH_MAX];
-};
-
-static uint32_t number_in(const json_t *json, const char *name)
-{
-	return (uint32_t) json_integer_value(json_object_get(json, name));
-}
-
-static void describe_attribute(const json_t *json, struct kmip_attribute *ret)
-{
-	const char *text = json_string_value(json_object_get(json, "text"));
-
-	assert_int_equal(kmip_attribute_named(json_string_value(json_object_get(json, "name")), ret, NULL), 0);
-	if (json_is_true(json_object_get(json, "named")))
-		ret->kind = KMIP_KIND_NAME;
-	ret->number = json_integer_value(json_object_get(json, "number"));
-	snprintf(ret->text, sizeof(ret->text), "%s", text ? text : "");
-}
-
-static void describe(const json_t *json, struct described *d, size_t i)
-{
-	const json_t *wrapping = json_object_get(json, "wrapping");
-	const json_t *attributes = json_object_get(json, "attributes");
-	const char *key = json_string_value(json_object_get(json, "key"));
-	size_t n = json_array_size(attributes), k;
-
-	assert_true(n <= ARRAY_SIZE(d->attributes[i]));
-	for (k = 0; k < n; k++)
-		describe_attribute(json_array_get(attributes, k), &d->attributes[i][k]);
-	if (key)
-		d->keys[i] = unit_secret_hex(key);
-	if (wrapping) {
-		snprintf(d->wrappings[i].key_id, KMIP_ID_SIZE, "%s",
-			 json_string_value(json_object_get(wrapping, "id")));
-		d->wrappings[i].mode = number_in(wrapping, "mode");
-		d->wrappings[i].encoding = number_in(wrapping, "encoding");
-	}
-	d->requests[i] = (struct kmip_request) {
-		.operation = number_in(json, "operation"),
-		.id = json_string_value(json_object_get(json, "id")),
-		.reference = number_in(json, "reference"),
-		.object_type = number_in(json, "object_type"),
-		.attributes = d->attributes[i],
-		.n_attributes = n,
-		.key = key ? &d->keys[i] : NULL,
-		.algorithm = number_in(json, "algorithm"),
-		.length = (int32_t) number_in(json, "length"),
-		.wrapping = wrapping ? &d->wrappings[i] : NULL,
-		.key_format = number_in(json, "key_format"),
-		.wrap_type = number_in(json, "wrap_type"),
-		.maximum_items = (int32_t) number_in(json, "maximum_items"),
-		.revocation = number_in(json, "revocation"),
-		.compromised = json_integer_value(json_object_get(json, "compromised")),
-	};
-}
-
 static int encode(const json_t *json)
 {
 	_cleanup_secret_ struct secret message = SECRET_NULL;
@@ -302,8 +238,7 @@ static int encode(const json_t *json)
 	for (i = 0; i < n; i++)
 		describe(json_array_get(items, i), &d, i);
 	r = kmip_encode(&options, d.requests, n, &message, &e);
-	for (i = 0; i < n; i++)
-		secret_done(&d.keys[i]);
+	described_done(&d);
 	if (r < 0) {
 		fprintf(stderr, "%s\n", e.text);
 		return r;
@@ -312,19 +247,6 @@ static int encode(const json_t *json)
 		printf("%02x", message.data[i]);
 	printf("\n");
 	return 0;
-}
-
-/* One description after the other from standard input. */
-static int each(int (*one)(const json_t *json))
-{
-	json_t *json;
-	int r = secret_init();
-
-	while (r == 0 && (json = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL))) {
-		r = one(json);
-		json_decref(json);
-	}
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -341,6 +263,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 2 && strcmp(argv[1], "encode") == 0)
-		return each(encode);
+		return each(stdin, encode);
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }

@@ -3,7 +3,8 @@
 """The OASIS test cases of KMIP 1.4: every request as vmcrypt writes it, every
 response as vmcrypt reads it, against an encoder of their XML that shares
 nothing with the codec and takes its numbers from PyKMIP. Then the same cases in
-2.0 and 2.1, rewritten here as KMIP 2.1 says.
+2.0 and 2.1, rewritten here as KMIP 2.1 says; and each case from its first request to
+its last answer, between vmcrypt's client and a server that plays it from here.
 
 The cases stand beside the project, in ../shared/kmip-testcases.
 """
@@ -13,8 +14,11 @@ import glob
 import json
 import os
 import re
+import socket
 import struct
 import subprocess
+import tempfile
+import threading
 import xml.etree.ElementTree as ET
 from datetime import datetime
 
@@ -24,6 +28,7 @@ import tap
 from tap import equal
 
 CASES = os.path.join(os.path.dirname(tap.TOP), "shared", "kmip-testcases", "v1.4")
+CLIENT = os.path.join(tap.BUILD, "unit", "test_kmip_client")
 CODECS = {"encode": os.path.join(tap.BUILD, "unit", "test_kmip_message"),
           "decode": os.path.join(tap.BUILD, "unit", "test_kmip_response")}
 NOW = 1500000000
@@ -352,6 +357,71 @@ def responses_are_the_cases(major=1, minor=4):
               f"{where} in {major}.{minor}")
 
 
+def receive(connection, size):
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise AssertionError(f"the client hung up after {len(data)} of {size} bytes")
+        data += more
+    return data
+
+
+def serve_case(connection, steps, found):
+    """A server that knows one conversation and nothing else"""
+    with connection:
+        for step, (wanted, answer) in enumerate(steps):
+            header = receive(connection, 8)
+            message = header + receive(connection, struct.unpack(">I", header[4:])[0])
+            found.append((step, message.hex(), wanted.hex()))
+            if message != wanted:
+                return
+            for at in range(0, len(answer), 37):
+                connection.sendall(answer[at:at + 37])
+
+
+def without_lone_ids(message):
+    """One operation alone is not numbered by the client"""
+    own_ids(message)
+    items = message.findall("BatchItem")
+    if len(items) == 1 and (element := items[0].find("UniqueBatchItemID")) is not None:
+        items[0].remove(element)
+
+
+def play_case(path, major, minor):
+    """Return: how many messages went each way"""
+    root = ET.parse(path).getroot()
+    requests, responses = root.findall("RequestMessage"), root.findall("ResponseMessage")
+    for message in requests + responses:
+        without_lone_ids(message)
+    rewritten = [(second(one, minor), second(other, minor)) if major == 2 else (one, other)
+                 for one, other in zip(requests, responses)]
+    steps = [(encode(one), encode(other)) for one, other in rewritten]
+    ours, theirs = socket.socketpair()
+    found = []
+    server = threading.Thread(target=serve_case, args=(theirs, steps, found))
+    with tempfile.NamedTemporaryFile("w", encoding="ascii", suffix=".json") as file, ours:
+        file.write("\n".join(description(message, major, minor) for message in requests))
+        file.flush()
+        server.start()
+        result = subprocess.run([CLIENT, "play", f"{major}.{minor}", file.name], stdin=ours, capture_output=True,
+                                text=True, timeout=120, check=False)
+    server.join()
+    where = f"{os.path.basename(path)} in {major}.{minor}"
+    for step, message, wanted in found:
+        equal(message, wanted, f"{where}, request {step + 1}")
+    equal(result.returncode, 0, f"{where}: {result.stderr}")
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    equal(said, [[found_result(item, major) for item in message.findall("BatchItem")] for message in responses], where)
+    return len(found)
+
+
+def client_plays_the_cases():
+    files = sorted(glob.glob(os.path.join(CASES, "*.xml")))
+    for major, minor in ((1, 4), (2, 0), (2, 1)):
+        equal(sum(play_case(path, major, minor) for path in files), MESSAGES_WANTED, f"requests in {major}.{minor}")
+
+
 def cases_in_the_second_generation():
     for minor in (0, 1):
         requests_are_the_cases(2, minor)
@@ -370,4 +440,5 @@ def references_are_used():
 
 
 if __name__ == "__main__":
-    tap.run([requests_are_the_cases, responses_are_the_cases, cases_in_the_second_generation, references_are_used])
+    tap.run([requests_are_the_cases, responses_are_the_cases, cases_in_the_second_generation, references_are_used,
+             client_plays_the_cases])

@@ -3,12 +3,9 @@
  * Answers of key servers. Called with the word "decode" the program reads
  * messages described in JSON for test_kmip_oasis.py and says what it found.
  */
-#include "unit.h"
-
-#include <jansson.h>
+#include "oasis.h"
 
 #include "kmip/reason.h"
-#include "kmip/response.h"
 #include "vmcrypt.h"
 
 #define VERSION_10 "4200690100000020" "42006a02000000040000000100000000" "42006b02000000040000000000000000"
@@ -299,106 +296,6 @@ static void unwrap_refuses(void **state)
 
 /* The rest serves test_kmip_oasis.py. */
 
-static json_t *attribute_json(const struct kmip_attribute *a)
-{
-	json_t *json = json_object();
-
-	if (a->tag)
-		json_object_set_new(json, "tag", json_integer(a->tag));
-	else
-		json_object_set_new(json, "name", json_string(a->name));
-	if (a->kind == KMIP_KIND_TEXT || a->kind == KMIP_KIND_NAME)
-		json_object_set_new(json, "text", json_string(a->text));
-	else if (a->kind != KMIP_KIND_OTHER)
-		json_object_set_new(json, "number", json_integer(a->number));
-	return json;
-}
-
-static int add_attributes(const struct kmip_response *response, struct ttlv_reader payload,
-			  uint32_t operation, json_t *json, struct error *e)
-{
-	struct ttlv_reader r = payload;
-	json_t *found = json_array();
-	struct kmip_attribute a;
-	int rc;
-
-	json_object_set_new(json, "attributes", found);
-	if (response->version.major >= 2 && operation != KMIP_GET_ATTRIBUTE_LIST) {
-		if (operation != KMIP_GET_ATTRIBUTES || payload.left == 0)
-			return 0;
-		rc = kmip_attributes(&payload, &response->version, &r, e);
-		if (rc < 0)
-			return rc;
-	}
-	while ((rc = operation == KMIP_GET_ATTRIBUTE_LIST ?
-			kmip_next_reference(&r, &response->version, &a, e) :
-			kmip_next_attribute(&r, &response->version, &a, e)) > 0) {
-		if (operation == KMIP_GET_ATTRIBUTE_LIST)
-			a.kind = KMIP_KIND_OTHER;
-		json_array_append_new(found, attribute_json(&a));
-	}
-	return rc;
-}
-
-/* Locate alone tells none or several. */
-static int add_ids(const struct kmip_response *response, size_t i, uint32_t operation, json_t *json,
-		   struct error *e)
-{
-	struct ttlv_reader payload = response->results[i].payload;
-	json_t *found = json_array();
-	char id[KMIP_ID_SIZE];
-	int rc;
-
-	json_object_set_new(json, "ids", found);
-	if (operation != KMIP_LOCATE && payload.left) {
-		rc = kmip_get_id(response, i, id, e);
-		if (rc == 0)
-			json_array_append_new(found, json_string(id));
-		return rc;
-	}
-	while ((rc = kmip_next_id(&payload, id, e)) > 0)
-		json_array_append_new(found, json_string(id));
-	return rc;
-}
-
-static int add_key(struct ttlv_reader payload, json_t *json, struct error *e)
-{
-	_cleanup_kmip_key_ struct kmip_key key = { .material = SECRET_NULL };
-	char hex[513];
-	int r;
-
-	r = kmip_get_key(&payload, &key, e);
-	if (r < 0)
-		return r;
-	assert_true(key.material.size <= 256);
-	hex_encode(key.material.data, key.material.size, hex);
-	json_object_set_new(json, "key", json_pack("{s:s, s:i, s:i, s:b}", "material", hex, "algorithm",
-						   (int) key.algorithm, "length", (int) key.length,
-						   "wrapped", key.wrapped));
-	if (key.wrapped)
-		json_object_set_new(json, "wrapping", json_pack("{s:s, s:i, s:i}", "id", key.wrapping.key_id,
-								"mode", (int) key.wrapping.mode, "encoding",
-								(int) key.wrapping.encoding));
-	return 0;
-}
-
-static int add_result(const struct kmip_response *response, size_t i, uint32_t operation,
-		      json_t *results, struct error *e)
-{
-	const struct kmip_result *result = &response->results[i];
-	json_t *json = json_pack("{s:i, s:i, s:s}", "status", (int) result->status, "reason",
-				 (int) result->reason, "message", result->message);
-	int r;
-
-	json_array_append_new(results, json);
-	r = add_ids(response, i, operation, json, e);
-	if (r == 0)
-		r = add_attributes(response, result->payload, operation, json, e);
-	if (r == 0 && operation == KMIP_GET && result->status == KMIP_SUCCESS)
-		r = add_key(result->payload, json, e);
-	return r;
-}
-
 static int decode(const json_t *json)
 {
 	_cleanup_secret_ struct secret message =
@@ -425,18 +322,6 @@ static int decode(const json_t *json)
 	return r;
 }
 
-static int decode_all(void)
-{
-	json_t *json;
-	int r = secret_init();
-
-	while (r == 0 && (json = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, NULL))) {
-		r = decode(json);
-		json_decref(json);
-	}
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -454,6 +339,6 @@ int main(int argc, char **argv)
 	};
 
 	if (argc == 2 && strcmp(argv[1], "decode") == 0)
-		return decode_all();
+		return each(stdin, decode);
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }
