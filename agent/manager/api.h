@@ -172,4 +172,26 @@ int api_disks_detach(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_lock(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e);
 
+int api_providers_list(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_create(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_get(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_delete(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_status(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_look(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_server_add(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_server_trust(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_server_remove(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_certificate_get(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_certificate_set(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_backup(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_restore(struct api_call *call, json_t **ret, struct error *e);
+int api_defaults_list(struct api_call *call, json_t **ret, struct error *e);
+int api_defaults_set(struct api_call *call, json_t **ret, struct error *e);
+int api_defaults_clear(struct api_call *call, json_t **ret, struct error *e);
+
+int api_keys_list(struct api_call *call, json_t **ret, struct error *e);
+int api_keys_get(struct api_call *call, json_t **ret, struct error *e);
+int api_keys_register(struct api_call *call, json_t **ret, struct error *e);
+int api_keys_remove(struct api_call *call, json_t **ret, struct error *e);
+
 #endif

@@ -6,6 +6,8 @@
 #include "common/encode.h"
 #include "manager/authority.h"
 #include "manager/hosts.h"
+#include "manager/keys_watch.h"
+#include "manager/providers.h"
 #include "manager/session.h"
 #include "manager/store.h"
 #include "manager/user.h"
@@ -24,6 +26,10 @@ static int open_parts(const struct vault_settings *settings, struct manager *m, 
 		r = users_new(m->store, m->sessions, /* clock= */ NULL, &m->users, e);
 	if (r == 0)
 		r = hosts_new(&m->hosts, e);
+	if (r == 0)
+		r = providers_open(m->store, m->vault, &m->providers, e);
+	if (r == 0)
+		r = keywatch_new(&m->watch, e);
 	return r;
 }
 
@@ -43,6 +49,8 @@ int manager_open(const struct vault_settings *settings, struct manager *ret, str
 void manager_close(struct manager *manager)
 {
 	hosts_free(manager->hosts);
+	keywatch_free(manager->watch);
+	providers_free(manager->providers);
 	users_free(manager->users);
 	sessions_free(manager->sessions);
 	authority_free(manager->authority);

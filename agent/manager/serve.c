@@ -12,6 +12,7 @@
 #include "manager/api.h"
 #include "manager/authority.h"
 #include "manager/backup.h"
+#include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/upkeep.h"
@@ -111,8 +112,12 @@ static int listen_and_run(struct manager *manager, const struct web_settings *se
 	all.links = manager->links;
 	r = web_new(&all, &web, e);
 	if (r == 0)
+		r = keywatch_start(manager->watch, manager, e);
+	if (r == 0)
 		r = run_cared_for(web, manager, options, e);
+	/* What waits for hosts ends first. */
 	links_stop(manager->links);
+	keywatch_stop(manager->watch);
 	web_free(web);
 	links_free(TAKE_PTR(manager->links));
 	return r;

@@ -17,7 +17,10 @@ import uuid
 
 import jsonschema
 import yaml
+from kmip.core import enums
+from kmip.pie.client import ProxyKmipClient
 
+import pykmip
 from tap import BUILD, TOP, equal, run
 
 MANAGER = os.path.join(BUILD, "vmcrypt-manager")
@@ -331,6 +334,86 @@ def events_verify():
         refused(*ask("GET", "/events?" + wrong), 400)
 
 
+def providers_and_keys():
+    folder = FOLDER.name
+    pykmip.certificates(folder)
+    server = STATE["kms"] = pykmip.Server(folder)
+    with open(path("ca.pem"), encoding="ascii") as file:
+        ca = file.read()
+    status, provider = ask("POST", "/providers", {"name": "kms", "type": "standard"})
+    equal((status, provider.get("default")), (201, True), provider)
+    kms, here = provider["id"], "/providers/" + provider["id"]
+    refused(*ask("POST", "/providers", {"name": "kms", "type": "native"}), 409)
+    refused(*ask("POST", "/providers", {"name": "x", "type": "trusted"}), 400)
+    refused(*ask("POST", here + "/backup", {"password": "a password"}), 400)
+    for way in {"way": "self-signed"}, {"way": "authority", "days": 40}, {"way": "request", "name": "client"}:
+        equal(ask("POST", here + "/certificate", way)[0], 200, way)
+    with open(path("our.csr"), "w", encoding="ascii") as file:
+        file.write(ask("GET", here + "/certificate")[1]["request"])
+    pykmip.sign(folder, "our.csr", "our.pem", ["extendedKeyUsage=clientAuth"])
+    with open(path("our.pem"), encoding="ascii") as file:
+        pem = file.read()
+    refused(*ask("POST", here + "/certificate", {"way": "upload", "certificate": "x"}), 400)
+    equal(ask("POST", here + "/certificate", {"way": "upload", "certificate": pem})[0], 200, "signed")
+    address = {"address": "127.0.0.1", "port": server.port, "legacy": True}
+    seen = ask("POST", "/providers/look", address)[1]["fingerprint"]
+    refused(*ask("POST", here + "/servers", {"name": "a", **address, "pin": "0" * 64}), 424)
+    refused(*ask("POST", here + "/servers", {"name": "a", **address}), 400)
+    status, provider = ask("POST", here + "/servers", {"name": "a", **address, "pin": seen})
+    equal((status, provider["servers"][0]["pin"]), (201, seen), provider)
+    equal(ask("PATCH", here + "/servers/a", {"ca": ca})[1]["servers"][0]["pin"], None, "CA in its place")
+    found = ask("GET", here + "/status")[1]
+    equal([s["ok"] for s in found["servers"]], [True], found)
+    keys_of(kms, address)
+    equal(ask("DELETE", here + "/servers/a")[0], 204, "server")
+    equal(ask("GET", here)[1]["servers"], [], "servers")
+    native_provider(kms)
+    refused(*ask("GET", here, token="eve"), 403)
+    equal(ask("DELETE", here)[0], 204, "delete")
+    equal(ask("GET", "/providers")[1]["providers"], [], "all gone")
+
+
+def keys_of(kms, address):
+    with ProxyKmipClient(hostname="127.0.0.1", port=address["port"], cert=path("client.pem"), key=path("client.key"),
+                         ca=path("ca.pem"), ssl_version="PROTOCOL_TLSv1_2") as client:
+        key = client.create(enums.CryptographicAlgorithm.AES, 256)
+    vm, cluster = str(uuid.uuid4()), ask("POST", "/clusters", {"name": "c"})[1]["id"]
+    equal(ask("POST", "/vms", {"id": vm, "name": "v", "cluster": cluster})[0], 201, "vm")
+    status, answer = ask("POST", "/keys", {"provider": kms, "key": key, "vm": vm})
+    equal((status, answer["state"]), (201, "active"), answer)
+    equal([k["key"] for k in ask("GET", f"/keys?vm={vm}&provider={kms}")[1]["keys"]], [key], "keys")
+    here = f"/keys/{kms}/{key}"
+    equal(ask("GET", here)[1]["vm"], vm, "key")
+    refused(*ask("DELETE", here + "?destroy=perhaps"), 400)
+    equal(ask("DELETE", here + "?destroy=true")[0], 204, "destroy")
+    refused(*ask("GET", here), 404)
+    refused(*ask("POST", "/keys", {"provider": kms, "key": key, "vm": vm}), 424)
+    equal(ask("PUT", "/defaults/clusters/" + cluster, {"provider": kms})[1]["scope"], "cluster:" + cluster, "default")
+    equal(len(ask("GET", "/defaults")[1]["defaults"]), 2, "defaults")
+    equal(ask("DELETE", "/defaults/clusters/" + cluster)[0], 204, "default")
+    equal(ask("DELETE", "/vms/" + vm)[0], 204, "vm")
+    equal(ask("DELETE", "/clusters/" + cluster)[0], 204, "cluster")
+
+
+def native_provider(kms):
+    native = ask("POST", "/providers", {"name": "n", "type": "native", "require_tpm": True})[1]["id"]
+    refused(*ask("POST", f"/providers/{native}/backup", {}), 400)
+    status, backup = ask("POST", f"/providers/{native}/backup", {"password": "correct horse"})
+    equal(status, 200, backup)
+    equal(ask("GET", f"/providers/{native}/status")[1]["state"], "gray", "no hosts")
+    equal(ask("DELETE", f"/providers/{native}")[0], 204, "delete")
+    order = {"file": backup["file"], "password": "correct horse"}
+    refused(*ask("POST", "/providers/restore", {**order, "password": "wrong horse"}), 500)
+    equal(ask("POST", "/providers/restore", {**order, "dry_run": True})[1]["state"], "new", "dry run")
+    refused(*ask("GET", f"/providers/{native}"), 404)
+    equal(ask("POST", "/providers/restore", order)[1]["id"], native, "restored")
+    equal(ask("PUT", "/defaults/global", {"provider": native})[0], 200, "default")
+    refused(*ask("DELETE", f"/providers/{native}"), 409)
+    equal(ask("DELETE", "/defaults/global")[0], 204, "no default")
+    equal(ask("DELETE", f"/providers/{native}")[0], 204, "delete")
+    equal(ask("PUT", "/defaults/global", {"provider": kms})[0], 200, "default")
+
+
 def wrong_requests():
     refused(*ask("GET", "/nothing"), 404)
     refused(*ask("DELETE", "/about"), 405)
@@ -401,7 +484,8 @@ def all_of_the_description_was_answered():
               for method in item if method != "parameters"}
     found = {(method, pattern) for method, pattern, status in SEEN if status < 300}
     # A host has to join before it can be looked at or asked: the tests of joining do.
-    equal(wanted - found, {("get", "/hosts/{host}"), ("post", "/disks"), ("get", "/disks/{disk}")} |
+    equal(wanted - found, {("get", "/hosts/{host}"), ("post", "/disks"), ("get", "/disks/{disk}"),
+                           ("put", "/defaults/hosts/{host}"), ("delete", "/defaults/hosts/{host}")} |
           {("post", "/disks/{disk}/" + verb) for verb in ("attach", "detach", "lock", "unlock")},
           "routes that no test asked")
     STATE["manager"].stop()
@@ -410,8 +494,10 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, disks, client_certificates, events_verify, wrong_requests,
-         backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
+         clusters_and_vms, disks, providers_and_keys, client_certificates, events_verify,
+         wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
+    if "kms" in STATE:
+        STATE["kms"].stop()
     if "manager" in STATE and STATE["manager"].process.poll() is None:
         STATE["manager"].process.kill()
