@@ -65,6 +65,11 @@ static const struct field named_fields[] = {
 	{ "UUID", "id",   field_text },
 };
 
+static const struct field token_fields[] = {
+	{ "Token",   "token",   field_text },
+	{ "Expires", "expires", field_text },
+};
+
 static const struct field vm_fields[] = {
 	{ "NAME",    "name",    field_text },
 	{ "UUID",    "id",      field_text },
@@ -236,6 +241,37 @@ const struct cli_command manager_commands[] = {
 		.noun = "host", .verb = "list", .route = "GET /hosts", .member = "hosts",
 		COLUMNS(host_fields),
 		.summary = "list the hosts",
+	},
+	{
+		.noun = "host", .verb = "token", .route = "POST /hosts/tokens",
+		COLUMNS(token_fields),
+		.summary = "make a token that one host joins with",
+		.details =
+"Whoever has it can have one machine join: give it to the host's administrator\n"
+"alone. On the host: vmcryptctl host join URL --token-file FILE\n",
+		.options = {
+			{ .name = "cluster", .value = "CLUSTER", .kind = CLI_REFERENCE,
+			  .help = "the cluster that the host joins; default: none" },
+			{ .name = "hours", .value = "N", .kind = CLI_NUMBER,
+			  .help = "that the token is good for; default 24" },
+		},
+	},
+	{
+		.noun = "host", .verb = "enable", .route = "POST /hosts/{host}/enable",
+		COLUMNS(host_fields),
+		.summary = "enable encryption: from then on the host gets keys",
+		.positionals = { OBJECT("host", "HOST", CLI_REFERENCE) },
+	},
+	{
+		.noun = "host", .verb = "disable", .route = "POST /hosts/{host}/disable",
+		COLUMNS(host_fields),
+		.summary = "disable encryption; what the host has, it has until its reboot",
+		.positionals = { OBJECT("host", "HOST", CLI_REFERENCE) },
+	},
+	{
+		.noun = "host", .verb = "remove", .route = "DELETE /hosts/{host}",
+		.summary = "remove a host, whose certificate counts no more",
+		.positionals = { OBJECT("host", "HOST", CLI_REFERENCE) },
 	},
 	{
 		.noun = "vm", .verb = "list", .route = "GET /vms", .member = "vms",

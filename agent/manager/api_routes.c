@@ -2,8 +2,12 @@
 #include "manager/api.h"
 
 #include "common/cleanup.h"
+#include "manager/host_mode.h"
 
 #define MEMBERS(...) (const char *const []){ __VA_ARGS__, NULL }
+
+/* A body without members, so that there can be some one day. */
+static const char *const nothing[] = { NULL };
 
 static const struct api_route routes[] = {
 	{ "GET", "/about", .flags = API_OPEN, .handler = api_about },
@@ -66,6 +70,19 @@ static const struct api_route routes[] = {
 
 	{ "GET", "/hosts", .handler = api_hosts_list },
 	{ "GET", "/hosts/{host}", "System.View", .kind = "host", .handler = api_hosts_get },
+	{ "POST", "/hosts/tokens", .flags = API_CREATES | API_BODY, .operation = "host.token",
+	  .members = MEMBERS("cluster", "hours"), .handler = api_hosts_token },
+	/* Recorded by itself: strangers are to leave no rows by the thousand. */
+	{ "POST", "/hosts/join", .flags = API_OPEN | API_CREATES | API_BODY,
+	  .members = MEMBERS("token", "csr", "name"), .handler = api_hosts_join },
+	{ "POST", "/hosts/{host}/enable", "Cryptographer.RegisterHost", .kind = "host",
+	  .flags = API_BODY, .operation = "host.enable", .type = HOST_ENABLED_EVENT,
+	  .members = nothing, .handler = api_hosts_enable },
+	{ "POST", "/hosts/{host}/disable", "Cryptographer.RegisterHost", .kind = "host",
+	  .flags = API_BODY, .operation = "host.disable", .type = HOST_DISABLED_EVENT,
+	  .members = nothing, .handler = api_hosts_disable },
+	{ "DELETE", "/hosts/{host}", "Host.Inventory.RemoveHostFromCluster", .kind = "host",
+	  .operation = "host.remove", .type = "HostRemovedEvent", .handler = api_hosts_remove },
 
 	{ "GET", "/vms", .handler = api_vms_list },
 	{ "POST", "/vms", .flags = API_CREATES | API_BODY, .operation = "vm.register",
@@ -78,24 +95,24 @@ static const struct api_route routes[] = {
 
 	{ "GET", "/disks", .handler = api_disks_list },
 	{ "POST", "/disks", .flags = API_CREATES | API_BODY, .operation = "disk.create",
-	  .type = "crypto.Operation",
+	  .type = "com.vmware.vc.crypto.Operation",
 	  .members = MEMBERS("host", "vm", "device", "disk", "provider", "sector_size", "key_bits",
 			     "header"),
 	  .handler = api_disks_create },
 	{ "GET", "/disks/{disk}", .kind = "disk", .handler = api_disks_get },
 	{ "POST", "/disks/{disk}/attach", .kind = "disk", .flags = API_BODY,
-	  .operation = "disk.attach", .type = "crypto.Operation",
+	  .operation = "disk.attach", .type = "com.vmware.vc.crypto.Operation",
 	  .members = MEMBERS("host", "device", "name", "header", "discard", "key_loss",
 			     "read_only"),
 	  .handler = api_disks_attach },
 	{ "POST", "/disks/{disk}/detach", .kind = "disk", .flags = API_BODY,
-	  .operation = "disk.detach", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .operation = "disk.detach", .type = "com.vmware.vc.crypto.Operation", .members = MEMBERS("host"),
 	  .handler = api_disks_detach },
 	{ "POST", "/disks/{disk}/lock", .kind = "disk", .flags = API_BODY,
-	  .operation = "disk.lock", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .operation = "disk.lock", .type = "com.vmware.vc.crypto.Operation", .members = MEMBERS("host"),
 	  .handler = api_disks_lock },
 	{ "POST", "/disks/{disk}/unlock", .kind = "disk", .flags = API_BODY,
-	  .operation = "disk.unlock", .type = "crypto.Operation", .members = MEMBERS("host"),
+	  .operation = "disk.unlock", .type = "com.vmware.vc.crypto.Operation", .members = MEMBERS("host"),
 	  .handler = api_disks_unlock },
 
 	{ "GET", "/providers", "Cryptographer.ReadKeyServersInfo", .handler = api_providers_list },
