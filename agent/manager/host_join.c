@@ -18,6 +18,7 @@
 #include "manager/permission.h"
 #include "manager/record.h"
 #include "manager/store.h"
+#include "manager/user.h"
 #include "manager/user_throttle.h"
 
 #define TOKEN_KIND	"host-token"
@@ -124,20 +125,25 @@ struct joining {
 static int throttled(struct manager *m, const struct host_join *join, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&m->hosts->lock);
-	unsigned int wait = throttle_wait(m->hosts->joins, join->peer, time_since_boot());
+	char key[THROTTLE_ADDRESS_SIZE];
+	unsigned int wait;
 
+	throttle_address(join->peer, key);
+	wait = throttle_wait(m->hosts->joins, key, time_since_boot());
 	if (wait > 0)
 		return error_fail(e, EAGAIN, "Too many attempts to join from %.64s: try again in %u s",
 				  join->peer, wait);
-	throttle_count(m->hosts->joins, join->peer, time_since_boot());
+	throttle_count(m->hosts->joins, key, time_since_boot());
 	return 0;
 }
 
 static void forgive(struct manager *m, const struct host_join *join)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&m->hosts->lock);
+	char key[THROTTLE_ADDRESS_SIZE];
 
-	throttle_forgive(m->hosts->joins, join->peer);
+	throttle_address(join->peer, key);
+	throttle_forgive(m->hosts->joins, key);
 }
 
 /* One answer for all three, so that nobody learns which tokens there were. */
@@ -229,13 +235,19 @@ static int join_recorded(struct manager *m, struct joining *j, const char *user,
 	return r;
 }
 
-/* A guess is worth a row; the throttle bounds how many there are. */
+/* A guess is worth a row, as a refused login is; who has many addresses gets no more. */
 static void note_refusal(struct manager *m, const struct host_join *join)
 {
-	_cleanup_json_ json_t *data = json_pack("{s:s}", "peer", join->peer);
-	const struct record_event event = { .user = "", .operation = "host.join", .data = data };
+	_cleanup_json_ json_t *data = NULL;
+	struct record_event event = { .user = "", .operation = "host.join" };
 	struct error e = ERROR_NULL;
+	uint64_t unrecorded;
 
+	if (!user_refusal_counts(m->users, &unrecorded))
+		return;
+	data = json_pack("{s:s, s:I}", "peer", join->peer, "unrecorded_before",
+			 (json_int_t)unrecorded);
+	event.data = data;
 	if (record_note(m->store, &event, "refused", &e) < 0)
 		log_warning("A refused host cannot be recorded: %s", e.text);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "manager/user.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -354,19 +353,6 @@ int user_list(struct users *users, json_t **ret, struct error *e)
 	return 0;
 }
 
-/* What an attacker has many of counts as one: the last 64 bits of IPv6. */
-static void address_key(const char *address, char ret[INET6_ADDRSTRLEN + 8])
-{
-	struct in6_addr six;
-
-	if (inet_pton(AF_INET6, address, &six) != 1)
-		snprintf(ret, INET6_ADDRSTRLEN + 8, "%.40s", address);
-	else if (IN6_IS_ADDR_V4MAPPED(&six))
-		inet_ntop(AF_INET, &six.s6_addr[12], ret, INET6_ADDRSTRLEN);
-	else
-		hex_encode(six.s6_addr, 8, ret);
-}
-
 /* Under the lock: in whose name failures are counted. */
 static const char *key_of(struct users *users, const char *name, const char *address,
 			  char pair[KNOWN_PAIR_SIZE])
@@ -475,12 +461,12 @@ static int verify(struct users *users, const char *name, const struct secret *pa
 int user_authenticate(struct users *users, const char *name, const struct secret *password,
 		      const char *address, struct error *e)
 {
-	char key[INET6_ADDRSTRLEN + 8];
+	char key[THROTTLE_ADDRESS_SIZE];
 	unsigned int wait;
 	bool right = false;
 	int r;
 
-	address_key(address, key);
+	throttle_address(address, key);
 	wait = admit(users, name, key);
 	if (wait)
 		return has_to_wait(wait, e);
@@ -501,12 +487,12 @@ int user_by_certificate(struct users *users, const char *certificate, const char
 			char ret_name[USER_NAME_MAX + 1], struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
-	char key[INET6_ADDRSTRLEN + 8];
+	char key[THROTTLE_ADDRESS_SIZE];
 	const char *name;
 	unsigned int wait;
 	int r;
 
-	address_key(address, key);
+	throttle_address(address, key);
 	wait = admit(users, /* name= */ NULL, key);
 	if (wait)
 		return has_to_wait(wait, e);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "manager/user_throttle.h"
 
+#include <arpa/inet.h>
 #include <openssl/sha.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/encode.h"
 #include "common/secret.h"
 
 /* Places that a key can be in; the full one that matters least gives way. */
@@ -149,4 +152,17 @@ size_t throttle_used(const struct throttle *throttle)
 		for (i = 0; i < WAYS; i++)
 			n += throttle->place[set][i].failures > 0;
 	return n;
+}
+
+/* What an attacker has many of counts as one: the last 64 bits of IPv6. */
+void throttle_address(const char *address, char ret[THROTTLE_ADDRESS_SIZE])
+{
+	struct in6_addr six;
+
+	if (inet_pton(AF_INET6, address, &six) != 1)
+		snprintf(ret, THROTTLE_ADDRESS_SIZE, "%.40s", address);
+	else if (IN6_IS_ADDR_V4MAPPED(&six))
+		inet_ntop(AF_INET, &six.s6_addr[12], ret, INET6_ADDRSTRLEN);
+	else
+		hex_encode(six.s6_addr, 8, ret);
 }

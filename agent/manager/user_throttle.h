@@ -25,6 +25,9 @@ struct throttle_rule {
 	unsigned int max;
 };
 
+/** THROTTLE_ADDRESS_SIZE - bytes of an address as a key, with the NUL */
+#define THROTTLE_ADDRESS_SIZE	64
+
 struct throttle;
 
 /** throttle_new() - NULL: out of memory, or no random bytes */
@@ -50,6 +53,13 @@ void throttle_forgive(struct throttle *throttle, const char *key);
 
 /** throttle_take_back() - one failure less: the attempt at @now was right */
 void throttle_take_back(struct throttle *throttle, const char *key);
+
+/**
+ * throttle_address() - the key of a peer's address, IPv4 or IPv6 as text
+ *
+ * All of an IPv6 network of 64 bits is one.
+ */
+void throttle_address(const char *address, char ret[THROTTLE_ADDRESS_SIZE]);
 
 /** throttle_used() - places taken, for the test of the bound */
 size_t throttle_used(const struct throttle *throttle);

@@ -422,6 +422,23 @@ static void nobody_is_kept_out(void **state)
 	assert_int_equal(login("admin", &right, "10.0.0.2"), -EAGAIN);
 }
 
+static void addresses_as_keys(void **state)
+{
+	static const struct { const char *address, *key; } cases[] = {
+		{ "10.0.0.1", "10.0.0.1" }, { "::ffff:10.0.0.1", "10.0.0.1" },
+		{ "2001:db8::1", "20010db800000000" }, { "2001:db8:0:0:ffff::2", "20010db800000000" },
+		{ "2001:db8:0:1::1", "20010db800000001" }, { "", "" },
+	};
+	char key[THROTTLE_ADDRESS_SIZE];
+	size_t i;
+
+	(void) state;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		throttle_address(cases[i].address, key);
+		assert_string_equal(key, cases[i].key);
+	}
+}
+
 static void pairs_are_bounded(void **state)
 {
 	static struct known known;
@@ -526,6 +543,7 @@ int main(void)
 		user_test(certificates_have_to_wait),
 		user_test(refusals_that_are_recorded),
 		user_test(nobody_is_kept_out),
+		cmocka_unit_test(addresses_as_keys),
 		cmocka_unit_test(pairs_are_bounded),
 		user_test(a_crowd_leaves_room),
 		cmocka_unit_test(delays_grow_and_end),
