@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * The harness gives a test 30 seconds of the machine's clock. A debug kernel in
+ * an emulator needs more: VMCRYPT_PATIENCE multiplies what it gives. Linked with
+ * --wrap=alarm.
+ */
+#include <stdlib.h>
+
+unsigned int __real_alarm(unsigned int seconds);
+unsigned int __wrap_alarm(unsigned int seconds);
+
+unsigned int __wrap_alarm(unsigned int seconds)
+{
+	const char *text = getenv("VMCRYPT_PATIENCE");
+	const unsigned long factor = text ? strtoul(text, NULL, 10) : 1;
+
+	return __real_alarm(seconds * (unsigned int)(factor ? factor : 1));
+}
