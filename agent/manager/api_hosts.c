@@ -2,6 +2,7 @@
 /* Hosts: how they come, get keys or none, and go. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/channel.h"
@@ -9,8 +10,10 @@
 #include "common/jointoken.h"
 #include "manager/api.h"
 #include "manager/authority.h"
+#include "manager/host_change.h"
 #include "manager/host_join.h"
 #include "manager/host_mode.h"
+#include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
 
@@ -26,32 +29,73 @@ static int read_hours(const struct api_call *call, unsigned int *ret, struct err
 	return 0;
 }
 
+/* Who may let a host into this cluster; NULL: into none. */
+static int require_entry(struct api_call *call, const char *cluster, struct error *e)
+{
+	char object[PERMISSION_OBJECT_SIZE];
+
+	if (!cluster)
+		return api_require(call, "Host.Inventory.AddStandaloneHost", PERMISSION_GLOBAL, e);
+	snprintf(object, sizeof(object), "cluster:%s", cluster);
+	return api_require(call, "Host.Inventory.AddHostToCluster", object, e);
+}
+
+static int read_cluster(struct api_call *call, const char **ret, struct error *e)
+{
+	uint8_t uuid[UUID_SIZE];
+	int r = api_string_or_null(call, "cluster", UUID_TEXT_SIZE - 1, ret, e);
+
+	if (r == 0 && *ret && uuid_parse_text(*ret, uuid) < 0)
+		return error_usage(e, "The id of a cluster is a UUID in lower case");
+	return r;
+}
+
 int api_hosts_token(struct api_call *call, json_t **ret, struct error *e)
 {
-	char object[PERMISSION_OBJECT_SIZE] = PERMISSION_GLOBAL, expires[TIME_TEXT_SIZE];
 	_cleanup_secret_ struct secret token = SECRET_NULL;
+	char expires[TIME_TEXT_SIZE];
 	const char *cluster = NULL;
-	uint8_t uuid[UUID_SIZE];
 	unsigned int hours = 0;
-	int r = api_string_or_null(call, "cluster", UUID_TEXT_SIZE - 1, &cluster, e);
+	int r = read_cluster(call, &cluster, e);
 
 	if (r == 0)
 		r = read_hours(call, &hours, e);
 	if (r < 0)
 		return r;
-	if (cluster && uuid_parse_text(cluster, uuid) < 0)
-		return error_usage(e, "\"cluster\" has to be a UUID in lower case");
 	if (cluster)
-		snprintf(object, sizeof(object), "cluster:%.36s", cluster);
-	snprintf(call->object, sizeof(call->object), "%s", object);
-	r = api_require(call, cluster ? "Host.Inventory.AddHostToCluster" :
-			"Host.Inventory.AddStandaloneHost", object, e);
+		api_set_object(call, "cluster", cluster);
+	else
+		snprintf(call->object, sizeof(call->object), PERMISSION_GLOBAL);
+	r = require_entry(call, cluster, e);
 	if (r == 0)
 		r = host_token_new(call->manager, cluster, call->user, hours, &token, expires, e);
 	if (r < 0)
 		return r;
 	*ret = json_pack("{s:s%, s:s}", "token", token.data, token.size, "expires", expires);
 	return *ret ? 0 : error_oom(e);
+}
+
+int api_hosts_tokens(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *all = NULL;
+	int r = store_list(call->manager->store, HOST_TOKEN_KIND, NULL, NULL, &all, e);
+
+	if (r < 0)
+		return r;
+	*ret = json_pack("{s:O}", "tokens", all);
+	return *ret ? 0 : error_oom(e);
+}
+
+int api_hosts_token_delete(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	struct store *store = call->manager->store;
+	int r = store_get(store, HOST_TOKEN_KIND, call->params[0], &document, e);
+
+	(void)ret;
+	if (r == 0)
+		r = require_entry(call, json_string_value(json_object_get(document, "cluster")), e);
+	return r < 0 ? r : store_delete(store, HOST_TOKEN_KIND, call->params[0], e);
 }
 
 int api_hosts_join(struct api_call *call, json_t **ret, struct error *e)
@@ -76,18 +120,98 @@ int api_hosts_join(struct api_call *call, json_t **ret, struct error *e)
 	return *ret ? 0 : error_oom(e);
 }
 
+/* The document, and what only the running manager knows. */
+static int with_link(struct api_call *call, json_t *document, struct error *e)
+{
+	bool connected = link_connected(call->manager, json_text(document, "id"));
+
+	return json_object_set_new(document, "connected", json_boolean(connected)) < 0 ?
+	       error_oom(e) : 0;
+}
+
+int api_hosts_list(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *all = NULL, *visible = json_array();
+	json_t *document;
+	size_t i;
+	int r = store_list(call->manager->store, "host", NULL, NULL, &all, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(all, i, document) {
+		if (!api_may(call, "System.View", "host", json_text(document, "id")))
+			continue;
+		r = with_link(call, document, e);
+		if (r < 0)
+			return r;
+		if (json_array_append(visible, document) < 0)
+			return error_oom(e);
+	}
+	*ret = json_pack("{s:O}", "hosts", visible);
+	return *ret ? 0 : error_oom(e);
+}
+
+int api_hosts_get(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(call->manager->store, "host", call->params[0], &document, e);
+
+	if (r == 0)
+		r = with_link(call, document, e);
+	if (r == 0)
+		*ret = TAKE_PTR(document);
+	return r;
+}
+
+static int read_changes(struct api_call *call, struct host_changes *ret, struct error *e)
+{
+	int r = api_string_or_null(call, "name", JOINTOKEN_NAME_MAX, &ret->name, e);
+
+	if (r == 0)
+		r = read_cluster(call, &ret->cluster, e);
+	if (r == 0 && !ret->cluster && json_has(call->body, "cluster"))
+		ret->cluster = "";
+	return r;
+}
+
+/* A host that gets into a cluster gets its keys, one that leaves takes them along. */
+static int require_changes(struct api_call *call, const struct host_changes *changes,
+			   struct error *e)
+{
+	int r = 0;
+
+	if (changes->name)
+		r = api_require(call, "Host.Config.Settings", call->object, e);
+	if (r < 0 || !changes->cluster)
+		return r;
+	r = api_require(call, "Host.Inventory.MoveHost", call->object, e);
+	return r < 0 ? r : require_entry(call, *changes->cluster ? changes->cluster : NULL, e);
+}
+
+int api_hosts_change(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct host_changes changes = { .name = NULL };
+	int r = read_changes(call, &changes, e);
+
+	if (r == 0)
+		r = require_changes(call, &changes, e);
+	if (r == 0)
+		r = host_change(call->manager, call->params[0], &changes, e);
+	return r < 0 ? r : api_hosts_get(call, ret, e);
+}
+
 int api_hosts_enable(struct api_call *call, json_t **ret, struct error *e)
 {
 	int r = host_mode_enable(call->manager, call->params[0], call->user, e);
 
-	return r < 0 ? r : store_get(call->manager->store, "host", call->params[0], ret, e);
+	return r < 0 ? r : api_hosts_get(call, ret, e);
 }
 
 int api_hosts_disable(struct api_call *call, json_t **ret, struct error *e)
 {
 	int r = host_mode_disable(call->manager, call->params[0], e);
 
-	return r < 0 ? r : store_get(call->manager->store, "host", call->params[0], ret, e);
+	return r < 0 ? r : api_hosts_get(call, ret, e);
 }
 
 int api_hosts_remove(struct api_call *call, json_t **ret, struct error *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Clusters, hosts, VMs: who is there and belongs to whom. */
+/* Clusters and VMs: what is there and belongs to whom. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,8 @@
 #include "common/encode.h"
 #include "common/json.h"
 #include "manager/api.h"
+#include "manager/host_mode.h"
+#include "manager/keys.h"
 #include "manager/manager.h"
 #include "manager/store.h"
 
@@ -44,11 +46,6 @@ int api_clusters_list(struct api_call *call, json_t **ret, struct error *e)
 	return list_visible(call, "cluster", "clusters", ret, e);
 }
 
-int api_hosts_list(struct api_call *call, json_t **ret, struct error *e)
-{
-	return list_visible(call, "host", "hosts", ret, e);
-}
-
 int api_vms_list(struct api_call *call, json_t **ret, struct error *e)
 {
 	return list_visible(call, "vm", "vms", ret, e);
@@ -57,11 +54,6 @@ int api_vms_list(struct api_call *call, json_t **ret, struct error *e)
 int api_clusters_get(struct api_call *call, json_t **ret, struct error *e)
 {
 	return get(call, "cluster", ret, e);
-}
-
-int api_hosts_get(struct api_call *call, json_t **ret, struct error *e)
-{
-	return get(call, "host", ret, e);
 }
 
 int api_vms_get(struct api_call *call, json_t **ret, struct error *e)
@@ -83,7 +75,8 @@ int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
 		return error_fail(e, r, "Cannot make an id for cluster \"%s\": %s", name,
 				  strerror(-r));
 	time_format(time_now(), created);
-	document = json_pack("{s:s, s:s}", "name", name, "created", created);
+	document = json_pack("{s:s, s:s, s:s}", "name", name, "created", created, "crypto_mode",
+			     HOST_ON_DEMAND);
 	if (!document)
 		return error_oom(e);
 	api_set_object(call, "cluster", id);
@@ -91,31 +84,55 @@ int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : store_get(call->manager->store, "cluster", id, ret, e);
 }
 
-struct rename {
+struct cluster_change {
 	const char *id;
 	const char *name;
+	const char *crypto_mode;
 };
 
-static int rename_cluster(struct store *store, void *userdata, struct error *e)
+static int set_text(json_t *document, const char *key, const char *value, struct error *e)
 {
-	const struct rename *rename = userdata;
-	_cleanup_json_ json_t *document = NULL;
-	int r = store_get(store, "cluster", rename->id, &document, e);
-
-	if (r == 0 && json_object_set_new(document, "name", json_string(rename->name)) < 0)
-		r = error_oom(e);
-	return r < 0 ? r : store_update(store, "cluster", rename->id, document, e);
+	if (!value)
+		return 0;
+	return json_object_set_new(document, key, json_string(value)) < 0 ? error_oom(e) : 0;
 }
 
-int api_clusters_rename(struct api_call *call, json_t **ret, struct error *e)
+static int change_cluster(struct store *store, void *userdata, struct error *e)
 {
-	struct store *store = call->manager->store;
-	struct rename rename = { .id = call->params[0] };
-	int r = api_string(call, "name", NAME_MAX_BYTES, &rename.name, e);
+	const struct cluster_change *change = userdata;
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(store, "cluster", change->id, &document, e);
 
 	if (r == 0)
-		r = store_write(store, rename_cluster, &rename, e);
-	return r < 0 ? r : store_get(store, "cluster", rename.id, ret, e);
+		r = set_text(document, "name", change->name, e);
+	if (r == 0)
+		r = set_text(document, "crypto_mode", change->crypto_mode, e);
+	return r < 0 ? r : store_update(store, "cluster", change->id, document, e);
+}
+
+static int read_crypto_mode(struct api_call *call, const char **ret, struct error *e)
+{
+	int r = api_string_or_null(call, "crypto_mode", 16, ret, e);
+
+	if (r < 0 || !*ret)
+		return r;
+	if (strcmp(*ret, HOST_ON_DEMAND) && strcmp(*ret, HOST_FORCE_ENABLE))
+		return error_usage(e, "The \"crypto_mode\" of a cluster is \"" HOST_ON_DEMAND "\" or \""
+				   HOST_FORCE_ENABLE "\"");
+	return api_require(call, "Cryptographer.RegisterHost", call->object, e);
+}
+
+int api_clusters_change(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct store *store = call->manager->store;
+	struct cluster_change change = { .id = call->params[0] };
+	int r = api_string_or_null(call, "name", NAME_MAX_BYTES, &change.name, e);
+
+	if (r == 0)
+		r = read_crypto_mode(call, &change.crypto_mode, e);
+	if (r == 0)
+		r = store_write(store, change_cluster, &change, e);
+	return r < 0 ? r : store_get(store, "cluster", change.id, ret, e);
 }
 
 static int check_unused(struct store *store, const char *kind, const char *cluster,
@@ -199,34 +216,100 @@ static int read_place(struct api_call *call, const char **ret_kind, const char *
 	return 0;
 }
 
+/* An id as it is given, libvirt's, else a new one. */
+static int read_vm_id(struct api_call *call, char ret[UUID_TEXT_SIZE], struct error *e)
+{
+	const char *id = NULL;
+	uint8_t uuid[UUID_SIZE];
+	int r = api_string_or_null(call, "id", UUID_TEXT_SIZE - 1, &id, e);
+
+	if (r < 0)
+		return r;
+	if (!id) {
+		r = uuid_random_text(ret);
+		return r < 0 ? error_fail(e, r, "Cannot make an id for a VM: %s", error_name(r)) : 0;
+	}
+	if (uuid_parse_text(id, uuid) < 0)
+		return error_usage(e, "The id of a VM is a UUID in lower case");
+	memcpy(ret, id, UUID_TEXT_SIZE);
+	return 0;
+}
+
+/* Whose hosts get its keys: that is a right on them. */
+static int require_place(struct api_call *call, const char *kind, const char *id, struct error *e)
+{
+	char object[PERMISSION_OBJECT_SIZE];
+	_cleanup_json_ json_t *place = NULL;
+	uint8_t uuid[UUID_SIZE];
+	int r;
+
+	if (uuid_parse_text(id, uuid) < 0)
+		return error_usage(e, "The id of a %s is a UUID in lower case", kind);
+	snprintf(object, sizeof(object), "%s:%s", kind, id);
+	r = api_require(call, "Cryptographer.RegisterVM", object, e);
+	return r < 0 ? r : store_get(call->manager->store, kind, id, &place, e);
+}
+
 int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct store *store = call->manager->store;
-	_cleanup_json_ json_t *document = NULL, *place = NULL;
-	const char *id = NULL, *name = NULL, *kind = NULL, *place_id = NULL;
-	char object[PERMISSION_OBJECT_SIZE], created[TIME_TEXT_SIZE];
-	uint8_t uuid[UUID_SIZE];
-	int r = api_string(call, "id", UUID_TEXT_SIZE - 1, &id, e);
+	_cleanup_json_ json_t *document = NULL;
+	const char *name = NULL, *kind = NULL, *place = NULL;
+	char id[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE];
+	int r = read_vm_id(call, id, e);
 
 	if (r == 0)
 		r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
 	if (r == 0)
-		r = read_place(call, &kind, &place_id, e);
+		r = read_place(call, &kind, &place, e);
 	if (r < 0)
 		return r;
-	if (uuid_parse_text(id, uuid) < 0 || uuid_parse_text(place_id, uuid) < 0)
-		return error_usage(e, "Ids of VMs, clusters and hosts are UUIDs in lower case");
 	api_set_object(call, "vm", id);
-	snprintf(object, sizeof(object), "%s:%s", kind, place_id);
-	r = api_require(call, "Cryptographer.RegisterVM", object, e);
-	if (r == 0)
-		r = store_get(store, kind, place_id, &place, e);
+	r = require_place(call, kind, place, e);
 	if (r < 0)
 		return r;
 	time_format(time_now(), created);
-	document = json_pack("{s:s, s:s, s:s}", "name", name, "created", created, kind, place_id);
+	document = json_pack("{s:s, s:s, s:s}", "name", name, "created", created, kind, place);
 	if (!document)
 		return error_oom(e);
 	r = store_insert(store, "vm", id, document, e);
 	return r < 0 ? r : store_get(store, "vm", id, ret, e);
+}
+
+struct vm_move {
+	const char *id;
+	const char *kind;
+	const char *place;
+};
+
+static int move_vm(struct store *store, void *userdata, struct error *e)
+{
+	const struct vm_move *move = userdata;
+	_cleanup_json_ json_t *document = NULL;
+	int r = store_get(store, "vm", move->id, &document, e);
+
+	if (r < 0)
+		return r;
+	json_object_del(document, "cluster");
+	json_object_del(document, "host");
+	r = set_text(document, move->kind, move->place, e);
+	return r < 0 ? r : store_update(store, "vm", move->id, document, e);
+}
+
+int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct vm_move move = { .id = call->params[0] };
+	struct store *store = call->manager->store;
+	int r = read_place(call, &move.kind, &move.place, e);
+
+	if (r == 0)
+		r = api_require(call, "Cryptographer.RegisterVM", call->object, e);
+	if (r == 0)
+		r = require_place(call, move.kind, move.place, e);
+	if (r == 0)
+		r = store_write(store, move_vm, &move, e);
+	if (r < 0)
+		return r;
+	keys_provision_all(call->manager, strcmp(move.kind, "cluster") ? NULL : move.place);
+	return store_get(store, "vm", move.id, ret, e);
 }

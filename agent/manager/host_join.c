@@ -21,7 +21,6 @@
 #include "manager/user.h"
 #include "manager/user_throttle.h"
 
-#define TOKEN_KIND	"host-token"
 #define TOKEN_ID_SIZE	(2 * SHA256_DIGEST_LENGTH + 1)
 #define HOUR_S		3600
 
@@ -45,13 +44,13 @@ static int clear_old(struct store *store, struct error *e)
 	_cleanup_json_ json_t *tokens = NULL;
 	const json_t *token;
 	size_t i;
-	int r = store_list(store, TOKEN_KIND, NULL, NULL, &tokens, e);
+	int r = store_list(store, HOST_TOKEN_KIND, NULL, NULL, &tokens, e);
 
 	if (r < 0)
 		return r;
 	json_array_foreach(tokens, i, token)
 		if (r == 0 && is_over(token))
-			r = store_delete(store, TOKEN_KIND, json_text(token, "id"), e);
+			r = store_delete(store, HOST_TOKEN_KIND, json_text(token, "id"), e);
 	return r;
 }
 
@@ -69,7 +68,7 @@ static int keep_token(struct store *store, void *userdata, struct error *e)
 
 	if (r == 0 && token->cluster)
 		r = store_get(store, "cluster", token->cluster, &cluster, e);
-	return r < 0 ? r : store_insert(store, TOKEN_KIND, token->id, token->document, e);
+	return r < 0 ? r : store_insert(store, HOST_TOKEN_KIND, token->id, token->document, e);
 }
 
 static int make_token(struct manager *m, struct jointoken *ret, struct error *e)
@@ -170,7 +169,7 @@ static int read_token_id(const struct host_join *join, char ret[TOKEN_ID_SIZE], 
 static int get_token(struct store *store, const char *id, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *token = NULL;
-	int r = store_get(store, TOKEN_KIND, id, &token, NULL);
+	int r = store_get(store, HOST_TOKEN_KIND, id, &token, NULL);
 
 	if (r == -ENOENT || (r == 0 && is_over(token)))
 		return no_token(e);
@@ -208,7 +207,7 @@ static int take_in(struct store *store, void *userdata, struct error *e)
 	if (*place)
 		r = store_get(store, "cluster", place, &cluster, e);
 	if (r == 0)
-		r = store_delete(store, TOKEN_KIND, j->id, e);
+		r = store_delete(store, HOST_TOKEN_KIND, j->id, e);
 	if (r < 0)
 		return r;
 	host = make_host(j, token);

@@ -11,6 +11,7 @@
 #include "common/errors.h"
 #include "common/secret.h"
 
+#define HOST_TOKEN_KIND		"host-token"
 /** HOST_TOKEN_HOURS - that a token is good for, when nobody says how long */
 #define HOST_TOKEN_HOURS	24
 #define HOST_TOKEN_HOURS_MAX	720

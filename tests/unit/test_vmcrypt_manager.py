@@ -166,7 +166,7 @@ def description_has_the_routes():
     routes = {}
     for method, pattern, rest in rows:
         privilege = re.match(r' "([\w.]+)"', rest)
-        operation = re.search(r'\.operation = "([\w.]+)"', rest)
+        operation = re.search(r'\.operation = "([\w.-]+)"', rest)
         routes[method.lower(), pattern] = (privilege and privilege[1], operation and operation[1],
                                            "API_OPEN" in rest, "API_BODY" in rest)
     found = {(method, pattern): (operation.get("x-privilege"), operation.get("x-operation"),
@@ -255,7 +255,11 @@ def clusters_and_vms():
     equal(status, 201, cluster)
     here = "/clusters/" + cluster["id"]
     refused(*ask("POST", "/clusters", {"name": "one"}), 409)
+    equal(cluster["crypto_mode"], "onDemand", "policy")
     equal(ask("PATCH", here, {"name": "uno"})[1]["name"], "uno", "renamed")
+    equal(ask("PATCH", here, {"crypto_mode": "forceEnable"})[1],
+          {**cluster, "name": "uno", "crypto_mode": "forceEnable"}, "another policy")
+    refused(*ask("PATCH", here, {"crypto_mode": "always"}), 400)
     equal(ask("GET", here)[1]["name"], "uno", "kept")
     vm = str(uuid.uuid4())
     refused(*ask("POST", "/vms", {"id": vm, "name": "guest"}), 400)
@@ -290,6 +294,19 @@ def secret_of(token):
     return raw[32:].hex()
 
 
+def host_changes(here, host, cluster):
+    equal(ask("PATCH", here, {"name": "kvm9"})[1]["name"], "kvm9", "renamed")
+    refused(*ask("PATCH", here, {"name": "a/b"}), 400)
+    refused(*ask("PATCH", here, {"cluster": str(uuid.uuid4())}), 404)
+    equal(ask("PATCH", here, {"cluster": None})[1]["cluster"], None, "out of its cluster")
+    refused(*ask("PATCH", here, {"cluster": cluster}, token="eve"), 403)
+    vm = ask("POST", "/vms", {"name": "own", "host": host})[1]
+    refused(*ask("DELETE", here), 409)
+    equal(ask("PATCH", "/vms/" + vm["id"], {"cluster": cluster})[1].get("host"), None, "moved")
+    refused(*ask("PATCH", "/vms/" + vm["id"], {"host": host}, token="eve"), 403)
+    equal(ask("DELETE", "/vms/" + vm["id"])[0], 204, "unregister")
+
+
 def hosts():
     cluster = ask("POST", "/clusters", {"name": "farm"})[1]["id"]
     refused(*ask("POST", "/hosts/tokens", {"cluster": cluster}, token="eve"), 403)
@@ -312,7 +329,16 @@ def hosts():
                              check=True, capture_output=True, text=True, timeout=30).stdout
     assert host in subject, subject
     found = ask("GET", "/hosts/" + host)[1]
-    equal((found["name"], found["cluster"], found["mode"]), ("kvm1", cluster, "prepared"), "host")
+    equal((found["name"], found["cluster"], found["mode"], found["connected"]),
+          ("kvm1", cluster, "prepared", False), "host")
+    equal(ask("GET", "/hosts/tokens")[1]["tokens"], [], "used up")
+    back = secret_of(ask("POST", "/hosts/tokens", {})[1]["token"])
+    listed = ask("GET", "/hosts/tokens")[1]["tokens"]
+    equal([t["id"] for t in listed], [hashlib.sha256(bytes.fromhex(back)).hexdigest()], "id")
+    refused(*ask("DELETE", "/hosts/tokens/" + listed[0]["id"], token="eve"), 403)
+    equal(ask("DELETE", "/hosts/tokens/" + listed[0]["id"])[0], 204, "taken back")
+    refused(*ask("DELETE", "/hosts/tokens/" + listed[0]["id"]), 404)
+    refused(*ask("POST", "/hosts/join", {**join, "token": back}, token=None), 403)
     other = ask("POST", "/hosts/tokens", {"hours": 1})[1]["token"]
     refused(*ask("POST", "/hosts/join", {**join, "token": secret_of(other)}, token=None), 409)
     # No key server yet: mode safe would be a promise that nobody can keep
@@ -321,6 +347,7 @@ def hosts():
     equal(ask("POST", f"/hosts/{host}/disable", {})[1]["mode"], "incapable", "disabled")
     refused(*ask("DELETE", "/clusters/" + cluster), 409)
     refused(*ask("DELETE", "/hosts/" + host, token="eve"), 403)
+    host_changes("/hosts/" + host, host, cluster)
     equal(ask("DELETE", "/hosts/" + host)[0], 204, "removed")
     refused(*ask("GET", "/hosts/" + host), 404)
     equal(ask("DELETE", "/clusters/" + cluster)[0], 204, "cluster")

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manager/host_change.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "common/jointoken.h"
+#include "common/log.h"
+#include "manager/hosts_internal.h"
+#include "manager/keys.h"
+#include "manager/links.h"
+#include "manager/manager.h"
+#include "manager/store.h"
+
+struct change {
+	const char *host;
+	const struct host_changes *changes;
+	bool moved;
+};
+
+static int check_unattached(struct store *store, const char *host, struct error *e)
+{
+	_cleanup_json_ json_t *disks = NULL;
+	const json_t *disk;
+	size_t i;
+	int r = store_list(store, "disk", "host", host, &disks, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(disks, i, disk)
+		if (json_is_true(json_object_get(disk, "attached")))
+			return error_fail(e, EBUSY, "Disk %s is attached on host %s, whose next cluster "
+					  "may not have its keys: stop or move its VM first",
+					  json_text(disk, "id"), host);
+	return 0;
+}
+
+static int move(struct store *store, struct change *change, json_t *document, struct error *e)
+{
+	const char *cluster = change->changes->cluster;
+	_cleanup_json_ json_t *found = NULL;
+	int r;
+
+	if (strcmp(json_text(document, "cluster"), cluster) == 0)
+		return 0;
+	r = *cluster ? store_get(store, "cluster", cluster, &found, e) : 0;
+	if (r == 0)
+		r = check_unattached(store, change->host, e);
+	if (r == 0)
+		r = host_set_string(document, "cluster", *cluster ? cluster : NULL, e);
+	change->moved = r == 0;
+	return r;
+}
+
+static int apply(struct store *store, void *userdata, struct error *e)
+{
+	struct change *change = userdata;
+	_cleanup_json_ json_t *document = NULL;
+	int r = host_get(store, change->host, &document, e);
+
+	if (r == 0 && change->changes->cluster)
+		r = move(store, change, document, e);
+	if (r == 0 && change->changes->name)
+		r = host_set_string(document, "name", change->changes->name, e);
+	return r < 0 ? r : store_update(store, "host", change->host, document, e);
+}
+
+int host_change(struct manager *m, const char *host, const struct host_changes *changes,
+		struct error *e)
+{
+	struct change change = { .host = host, .changes = changes };
+	struct error later = ERROR_NULL;
+	int r;
+
+	if (changes->name && !jointoken_name_valid(changes->name))
+		return error_usage(e, "A host's name has 1 to %d printable characters without space "
+				   "and slash", JOINTOKEN_NAME_MAX);
+	r = store_write(m->store, apply, &change, e);
+	/* A host that is away learns of it when it connects. */
+	if (r == 0 && change.moved && link_connected(m, host) && keys_provision(m, host, &later) < 0)
+		log_warning("Host %s did not get all that it may have now: %s", host, later.text);
+	return r;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef MANAGER_HOST_CHANGE_H
+#define MANAGER_HOST_CHANGE_H
+
+#include "common/errors.h"
+
+struct manager;
+
+/**
+ * struct host_changes - what becomes different; NULL: stays
+ * @cluster: "": in none
+ */
+struct host_changes {
+	const char *name;
+	const char *cluster;
+};
+
+/**
+ * host_change() - rename or move
+ *
+ * A host that moves keeps the keys that it has in memory until they are forgotten; its
+ * new cluster's are sent when it is connected.
+ *
+ * Return: 0; -EBUSY: encrypted disks are attached that would be left behind; -EEXIST (name),
+ * -ENOENT, -EINVAL with EXIT_USAGE.
+ */
+int host_change(struct manager *m, const char *host, const struct host_changes *changes,
+		struct error *e);
+
+#endif
