@@ -281,12 +281,53 @@ static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, s
 	return c->verdict && json_is_false(json_object_get(answer, c->verdict)) ? EXIT_FAILED : EXIT_DONE;
 }
 
+/* A token that lets a host in is for its file alone: a terminal remembers. */
+static int move_to_file(const struct cli_call *call, int fd, json_t *answer, struct error *e)
+{
+	const char *token = json_string_value(json_object_get(answer, "token"));
+	int r;
+
+	if (!token)
+		return error_fail(e, EPROTO, "The manager at %s answered without a token", call->manager);
+	r = file_write_all(fd, token, strlen(token));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r < 0)
+		return error_fail(e, r, "Cannot write %s: %s. The token is lost, have another one made",
+				  call->out_file, strerror(-r));
+	json_object_del(answer, "token");
+	return 0;
+}
+
+/* The file comes first: one that cannot be made costs no token. */
+static int request_to_file(const struct cli_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!call->out_file)
+		return request(call, ret, e);
+	r = cli_create_output(call->out_file, &fd, e);
+	if (r < 0)
+		return r;
+	r = request(call, &answer, e);
+	if (r == 0)
+		r = move_to_file(call, fd, answer, e);
+	if (r < 0) {
+		unlink(call->out_file);
+		return r;
+	}
+	*ret = TAKE_PTR(answer);
+	return 0;
+}
+
 int manager_run(const struct cli_call *call, FILE *out, struct error *e)
 {
 	_cleanup_json_ json_t *answer = NULL;
 	int r;
 
-	r = request(call, &answer, e);
+	r = request_to_file(call, &answer, e);
 	if (r == 0)
 		r = take_answer(call, out, answer, e);
 	if (r >= 0)

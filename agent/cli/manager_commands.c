@@ -66,7 +66,6 @@ static const struct field named_fields[] = {
 };
 
 static const struct field token_fields[] = {
-	{ "Token",   "token",   field_text },
 	{ "Expires", "expires", field_text },
 };
 
@@ -250,6 +249,8 @@ const struct cli_command manager_commands[] = {
 "Whoever has it can have one machine join: give it to the host's administrator\n"
 "alone. On the host: vmcryptctl host join URL --token-file FILE\n",
 		.options = {
+			{ .name = "out", .value = "FILE", .kind = CLI_OUT_FILE, .required = true,
+			  .help = "file to make for the token" },
 			{ .name = "cluster", .value = "CLUSTER", .kind = CLI_REFERENCE,
 			  .help = "the cluster that the host joins; default: none" },
 			{ .name = "hours", .value = "N", .kind = CLI_NUMBER,
@@ -287,8 +288,8 @@ const struct cli_command manager_commands[] = {
 			  .help = "the cluster whose hosts may hold them" },
 			{ .name = "host", .value = "HOST", .kind = CLI_REFERENCE, .excludes = "cluster",
 			  .help = "the one host that may" },
-			{ .name = "id", .value = "UUID", .kind = CLI_TEXT, .required = true,
-			  .help = "the VM's UUID, as libvirt has it" },
+			{ .name = "id", .value = "UUID", .kind = CLI_TEXT,
+			  .help = "the VM's UUID, as libvirt has it; default: a new one" },
 		},
 	},
 	{

@@ -61,7 +61,7 @@ static int open_input(const char *path, int *ret_fd, struct error *e)
 }
 
 /* The name is on stable storage before the agent counts on the file. */
-static int create_output(const char *path, int *ret_fd, struct error *e)
+int cli_create_output(const char *path, int *ret_fd, struct error *e)
 {
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -94,7 +94,7 @@ static int collect_fds(struct exchange *x, struct error *e)
 		x->n_fds += r == 0;
 	}
 	if (r == 0 && call->out_file) {
-		r = create_output(call->out_file, &x->output, e);
+		r = cli_create_output(call->out_file, &x->output, e);
 		if (r == 0)
 			x->fds[x->n_fds++] = x->output;
 	}

@@ -27,4 +27,14 @@ int cli_run(const struct cli_call *call, FILE *out, FILE *err, struct error *e);
  */
 void cli_print_error(FILE *out, const struct error *e);
 
+/**
+ * cli_create_output() - make the file that --out names
+ * @ret_fd: open for reading and writing; the caller owns it
+ *
+ * Mode 0600, and never one that is there already.
+ *
+ * Return: 0; -EEXIST, what open(2) answers.
+ */
+int cli_create_output(const char *path, int *ret_fd, struct error *e);
+
 #endif

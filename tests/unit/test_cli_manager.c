@@ -66,13 +66,13 @@ static void test_requests(void **state)
 }
 
 static const char *const wrong[][12] = {
-	{ "disk", "list" },				/* the agent's */
+	{ "disk", "table", "/dev/vdb" },		/* the agent's */
 	{ "user" },
 	{ "user", "create" },
 	{ "role", "create", "r", "A.b,,C.d" },
 	{ "role", "create", "r", "," },
 	{ "vm", "register", "v", "--id", "u", "--cluster", "c", "--host", "h" },
-	{ "vm", "register", "v", "--cluster", "c" },
+	{ "host", "token", "--cluster", "c" },
 	{ "user", "list", "--manager", "https://other" },
 	{ "event", "list", "--limit", "0" },
 	{ "user", "create", "u", "--password", "secret" },

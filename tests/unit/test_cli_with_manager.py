@@ -133,6 +133,24 @@ def objects_are_found_by_name():
     assert '"other"' in result.stderr, result.stderr
 
 
+def a_join_token_is_for_its_file_alone():
+    file = path("token")
+    result = as_user("anna", "host", "token", "--out", file, "--cluster", "c1", "--hours", "1")
+    equal(result.returncode, 0, result.stderr)
+    with open(file, encoding="ascii") as token:
+        text = token.read()
+    assert text.startswith("vmj1.") and len(text) == 91, "no token"
+    equal(os.stat(file).st_mode & 0o777, 0o600, "mode")
+    assert text not in result.stdout + result.stderr, result.stdout
+    equal(as_user("anna", "host", "token", "--out", file).returncode, 1, "never written over")
+    with open(file, encoding="ascii") as token:
+        equal(token.read(), text, "what is there stays")
+    os.unlink(file)
+    equal(as_user("anna", "host", "token", "--out", file, "--cluster", "none").returncode, 1)
+    assert not os.path.exists(file), "a file without a token"
+    assert list(good("anna", "host", "token", "--out", file)) == ["expires"], "JSON"
+
+
 def who_has_no_privilege_gets_status_4_and_an_event():
     good("anna", "user", "create", "bob", "--password-file", password("bob", "bob's password"))
     good("bob", "session", "create", "bob", "--password-file", path("bob"))
@@ -183,7 +201,7 @@ def an_altered_event_shows():
 
 try:
     run([a_new_manager_has_one_administrator, a_wrong_password_is_refused,
-         no_password_stays_in_the_manager_s_memory, objects_are_found_by_name,
+         no_password_stays_in_the_manager_s_memory, objects_are_found_by_name, a_join_token_is_for_its_file_alone,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
