@@ -12,7 +12,8 @@
  * read.c and write.c have the two ways; here is what they share, and what holds
  * a bio whose key is not there. Work is done where the bio is: writes in their
  * submitter's context, reads in their completion's where that one may compute
- * for so long, and in a worker otherwise.
+ * for so long, and in a softirq or a worker otherwise. Where another CPU is idle
+ * it helps, see share.c and queue.c.
  *
  * Copyright (C) 2026 The vmcrypt authors
  */
@@ -21,7 +22,10 @@
 #include <linux/device-mapper.h>
 #include <linux/percpu.h>
 
+#include "helpers.h"
+#include "hop.h"
 #include "keys.h"
+#include "queue.h"
 #include "read.h"
 #include "stats.h"
 #include "target.h"
@@ -37,6 +41,7 @@ static struct workqueue_struct *decrypt_wq;
  */
 void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func)
 {
+	vmcrypt_io_leave_context(io);
 	INIT_WORK(&io->work, func);
 	queue_work(io->stage == IO_DECRYPT ? decrypt_wq : io->vt->wq, &io->work);
 }
@@ -105,11 +110,17 @@ blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io)
 	return BLK_STS_OK;
 }
 
-/* A driver's errors are all one to us: ours, such as -ENOKEY, have a meaning. */
-static int run_crypt(struct vmcrypt_io *io)
+/**
+ * vmcrypt_io_crypt_error() - what a run of the cipher comes to
+ * @io: the bio
+ * @r: what vmcrypt_crypt_run() returned
+ *
+ * A driver's errors are all one to us: ours, such as -ENOKEY, have a meaning.
+ *
+ * Return: 0, -EINPROGRESS, or -EIO, which has been logged.
+ */
+int vmcrypt_io_crypt_error(const struct vmcrypt_io *io, int r)
 {
-	int r = vmcrypt_crypt_run(&io->crypt);
-
 	if (likely(!r) || r == -EINPROGRESS)
 		return r;
 	pr_err_ratelimited("%s: the cipher failed (%d) at sector %llu of the target, DEK %pUb\n",
@@ -117,6 +128,29 @@ static int run_crypt(struct vmcrypt_io *io)
 			   (unsigned long long)io->iter.bi_sector, &io->vt->table.dek);
 	return -EIO;
 }
+
+static int run_crypt(struct vmcrypt_io *io)
+{
+	return vmcrypt_io_crypt_error(io, vmcrypt_crypt_run(&io->crypt));
+}
+
+/**
+ * vmcrypt_io_crypt_ended() - a pass that did not end where it began has ended
+ * @io: the bio, inside the key
+ * @r: 0 or an error
+ *
+ * In a worker.
+ */
+void vmcrypt_io_crypt_ended(struct vmcrypt_io *io, int r)
+{
+	vmcrypt_key_leave(io->vt->key);
+	if (io->stage == IO_ENCRYPT)
+		vmcrypt_write_crypt_ended(io, r);
+	else
+		vmcrypt_read_crypt_ended(io, r);
+}
+
+static int run_pieces(struct vmcrypt_io *io, int r);
 
 /* An asynchronous step has ended: go on where it stopped. */
 static void continue_work(struct work_struct *work)
@@ -126,14 +160,10 @@ static void continue_work(struct work_struct *work)
 
 	io->crypt.may_resched = true;
 	r = run_crypt(io);
-	if (r == -EINPROGRESS)
-		return;
-	vmcrypt_key_leave(io->vt->key);
-
-	if (io->crypt.encrypt)
-		vmcrypt_write_crypt_ended(io, r);
-	else
-		vmcrypt_read_crypt_ended(io, r);
+	if (io->share.nr)
+		r = run_pieces(io, r);
+	if (r != -EINPROGRESS)
+		vmcrypt_io_crypt_ended(io, r);
 }
 
 static void step_ended(struct vmcrypt_crypt *crypt)
@@ -141,32 +171,69 @@ static void step_ended(struct vmcrypt_crypt *crypt)
 	vmcrypt_io_queue(container_of(crypt, struct vmcrypt_io, crypt), continue_work);
 }
 
+/* The owner's part of a shared bio; @r is how its piece went, if it has one. */
+static int run_pieces(struct vmcrypt_io *io, int r)
+{
+	while (r != -EINPROGRESS) {
+		if (unlikely(r))
+			vmcrypt_share_note(io, r);
+		if (!vmcrypt_share_take(io, &io->crypt, step_ended))
+			return vmcrypt_share_leave(io);
+		r = run_crypt(io);
+	}
+	return r;
+}
+
 /**
- * vmcrypt_io_crypt() - run the cipher over a bio's data
- * @io: the bio; the caller is inside the key, see vmcrypt_key_enter()
- * @dst: where a write is encrypted to, NULL to decrypt in place
- * @may_resched: the caller may sleep
- *
- * Return: 0; -EINPROGRESS: the bio, and the place inside the key, belong to
- * continue_work() from here on; or -EIO, which has been logged.
+ * vmcrypt_io_crypt_begin() - set up a pass over a part of a bio's data
+ * @io: IO_ENCRYPT, with its bounce memory, or IO_DECRYPT
+ * @crypt: the pass; its may_resched is the caller's
+ * @offset: where the part begins, bytes from the start of the data
+ * @bytes: its size; both are multiples of the sector size
+ * @done: see vmcrypt_crypt_begin()
  */
-int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_resched)
+void vmcrypt_io_crypt_begin(const struct vmcrypt_io *io, struct vmcrypt_crypt *crypt,
+			    unsigned int offset, unsigned int bytes, vmcrypt_crypt_done_fn *done)
 {
 	const struct vmcrypt_target *vt = io->vt;
-	struct vmcrypt_crypt *crypt = &io->crypt;
+	bool encrypt = io->stage == IO_ENCRYPT;
 
 	crypt->src = io->bio->bi_io_vec;
 	crypt->src_iter = io->iter;
-	crypt->dst = dst;
+	crypt->dst = encrypt ? io->bounce.vec : NULL;
 	crypt->dst_iter.bi_size = io->iter.bi_size;
 	crypt->dst_iter.bi_idx = 0;
 	crypt->dst_iter.bi_bvec_done = 0;
-	crypt->iv = (io->iter.bi_sector + vt->iv_offset) >> vt->iv_shift;
+	if (offset) {
+		bvec_iter_advance(crypt->src, &crypt->src_iter, offset);
+		if (encrypt)
+			bvec_iter_advance(crypt->dst, &crypt->dst_iter, offset);
+	}
+	crypt->src_iter.bi_size = bytes;
+	crypt->iv = (io->iter.bi_sector + vt->iv_offset + (offset >> SECTOR_SHIFT)) >> vt->iv_shift;
 	crypt->iv_step = vt->iv_step;
 	crypt->sector_size = vt->sector_size;
-	crypt->encrypt = !!dst;
-	crypt->may_resched = may_resched;
-	vmcrypt_crypt_begin(crypt, vt->key->tfm, step_ended);
+	crypt->encrypt = encrypt;
+	vmcrypt_crypt_begin(crypt, vt->key->tfm, done);
+}
+
+/**
+ * vmcrypt_io_crypt() - run the cipher over a bio's data
+ * @io: IO_ENCRYPT, with its bounce memory, or IO_DECRYPT, in place; the caller is
+ *	inside the key, see vmcrypt_key_enter()
+ * @may_resched: the caller may sleep
+ *
+ * Return: 0; -EINPROGRESS: the bio, and the place inside the key, belong to a
+ * worker that ends in vmcrypt_io_crypt_ended(); or -EIO, which has been logged.
+ */
+int vmcrypt_io_crypt(struct vmcrypt_io *io, bool may_resched)
+{
+	io->crypt.may_resched = may_resched;
+	io->share.nr = 0;
+	if (unlikely(io->iter.bi_size >= VMCRYPT_SHARE_BYTES_MIN) && vmcrypt_share_begin(io))
+		return run_pieces(io, 0);
+
+	vmcrypt_io_crypt_begin(io, &io->crypt, 0, io->iter.bi_size, step_ended);
 	return run_crypt(io);
 }
 
@@ -288,8 +355,11 @@ int vmcrypt_io_map(struct vmcrypt_target *vt, struct bio *bio)
 	if (likely(bio->bi_iter.bi_size))
 		bio->bi_iter.bi_sector = vt->start + sector;
 
-	if (likely(data))
+	if (likely(data)) {
+		if (vmcrypt_helpers_possible())
+			vmcrypt_queue_submission();
 		return op == REQ_OP_READ ? vmcrypt_read_map(io) : vmcrypt_write_map(io);
+	}
 	io->stage = IO_PASS;
 	return DM_MAPIO_REMAPPED;
 }
@@ -402,12 +472,28 @@ void vmcrypt_io_target_exit(struct vmcrypt_target *vt)
 /**
  * vmcrypt_io_init() - start the workers
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or a negative errno.
  */
 int vmcrypt_io_init(void)
 {
-	decrypt_wq = alloc_workqueue("vmcrypt", WQ_MEM_RECLAIM | WQ_CPU_INTENSIVE, 0);
-	return decrypt_wq ? 0 : -ENOMEM;
+	int r;
+
+	decrypt_wq = alloc_workqueue("vmcrypt", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!decrypt_wq)
+		return -ENOMEM;
+	r = vmcrypt_hop_init();
+	if (r)
+		goto err_wq;
+	r = vmcrypt_helpers_init();
+	if (r)
+		goto err_hop;
+	return 0;
+
+err_hop:
+	vmcrypt_hop_exit();
+err_wq:
+	destroy_workqueue(decrypt_wq);
+	return r;
 }
 
 /**
@@ -415,5 +501,7 @@ int vmcrypt_io_init(void)
  */
 void vmcrypt_io_exit(void)
 {
+	vmcrypt_helpers_exit();
+	vmcrypt_hop_exit();
 	destroy_workqueue(decrypt_wq);
 }

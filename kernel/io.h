@@ -8,6 +8,7 @@
 
 #include "bounce.h"
 #include "cipher.h"
+#include "share.h"
 
 struct vmcrypt_target;
 
@@ -33,7 +34,9 @@ enum vmcrypt_io_stage {
  * @iter: its data in the caller's vector; bi_sector is the target's own count
  * @caller_vec: the caller's vector, while the clone points at @bounce
  * @work: for what cannot be done where the bio is
+ * @node: in the queue of a helper or of a softirq
  * @bounce: what a write is encrypted into
+ * @share: who works on it, while it is shared with helpers
  * @crypt: the pass of the cipher over it; must be last
  */
 struct vmcrypt_io {
@@ -43,9 +46,23 @@ struct vmcrypt_io {
 	struct bvec_iter iter;
 	struct bio_vec *caller_vec;
 	struct work_struct work;
+	struct list_head node;
 	struct vmcrypt_bounce bounce;
+	struct vmcrypt_share share;
 	struct vmcrypt_crypt crypt;
 };
+
+/**
+ * vmcrypt_io_leave_context() - the bio will not end in the context that submitted it
+ * @io: ours
+ *
+ * Nobody is kept waiting there, so REQ_NOWAIT has no meaning any more; and
+ * BLK_STS_AGAIN would be taken for an error now.
+ */
+static inline void vmcrypt_io_leave_context(struct vmcrypt_io *io)
+{
+	io->bio->bi_opf &= ~REQ_NOWAIT;
+}
 
 /* What device-mapper and the keys call. */
 
@@ -62,7 +79,7 @@ void vmcrypt_io_push_back(struct vmcrypt_target *vt);
 int vmcrypt_io_init(void);
 void vmcrypt_io_exit(void);
 
-/* What read.c and write.c call. */
+/* What read.c, write.c and helpers.c call. */
 
 void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func);
 void vmcrypt_io_end_now(struct vmcrypt_io *io, blk_status_t status);
@@ -70,6 +87,13 @@ void vmcrypt_io_cut(struct vmcrypt_io *io, unsigned int bytes);
 int vmcrypt_io_map_without_key(struct vmcrypt_io *io);
 bool vmcrypt_io_hold(struct vmcrypt_io *io);
 blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io);
-int vmcrypt_io_crypt(struct vmcrypt_io *io, const struct bio_vec *dst, bool may_resched);
+int vmcrypt_io_crypt(struct vmcrypt_io *io, bool may_resched);
+
+/* What share.c calls. */
+
+void vmcrypt_io_crypt_begin(const struct vmcrypt_io *io, struct vmcrypt_crypt *crypt,
+			    unsigned int offset, unsigned int bytes, vmcrypt_crypt_done_fn *done);
+int vmcrypt_io_crypt_error(const struct vmcrypt_io *io, int r);
+void vmcrypt_io_crypt_ended(struct vmcrypt_io *io, int r);
 
 #endif /* _VMCRYPT_IO_H */

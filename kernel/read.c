@@ -9,9 +9,13 @@
 
 #include <linux/device-mapper.h>
 #include <linux/highmem.h>
+#include <asm/simd.h>
 
+#include "helpers.h"
+#include "hop.h"
 #include "io.h"
 #include "keys.h"
+#include "queue.h"
 #include "target.h"
 
 /* The most of one bio that is decrypted in a softirq. */
@@ -34,7 +38,7 @@ static int decrypt(struct vmcrypt_io *io, bool may_resched)
 
 	if (unlikely(!vmcrypt_key_enter(io->vt->key)))
 		return -ENOKEY;
-	r = vmcrypt_io_crypt(io, /* dst= */ NULL, may_resched);
+	r = vmcrypt_io_crypt(io, may_resched);
 	if (likely(r != -EINPROGRESS))
 		vmcrypt_key_leave(io->vt->key);
 	return r;
@@ -88,11 +92,40 @@ static void decrypt_work(struct work_struct *work)
 	vmcrypt_read_take_up(container_of(work, struct vmcrypt_io, work));
 }
 
-/* skcipher may not be called in hard interrupts, nor the FPU used with them off. */
-static bool must_hop(const struct vmcrypt_io *io)
+/**
+ * vmcrypt_read_take_up_softirq() - decrypt a read that came back in a hard interrupt
+ * @io: at most SOFTIRQ_BYTES_MAX
+ */
+void vmcrypt_read_take_up_softirq(struct vmcrypt_io *io)
 {
-	return in_hardirq() || irqs_disabled() ||
-	       (in_serving_softirq() && io->iter.bi_size > SOFTIRQ_BYTES_MAX);
+	blk_status_t status;
+
+	/* What was interrupted uses the FPU: cryptd would have it sector by sector. */
+	if (!may_use_simd())
+		vmcrypt_io_queue(io, decrypt_work);
+	else if (read_back(io, /* may_resched= */ false, &status))
+		vmcrypt_io_end_now(io, status);
+}
+
+/*
+ * True when the read has gone elsewhere. skcipher may not be called in hard
+ * interrupts, nor the FPU used with them off.
+ */
+static bool hop(struct vmcrypt_io *io)
+{
+	bool softirq = in_serving_softirq(), hard = in_hardirq() || irqs_disabled();
+
+	if (likely(!softirq && !hard))
+		return false;
+	if (io->iter.bi_size > SOFTIRQ_BYTES_MAX)
+		vmcrypt_io_queue(io, decrypt_work);
+	else if (hard)
+		vmcrypt_hop(io);
+	else if (!may_use_simd())
+		vmcrypt_io_queue(io, decrypt_work);
+	else
+		return false;
+	return true;
 }
 
 /**
@@ -123,16 +156,18 @@ int vmcrypt_read_map(struct vmcrypt_io *io)
  *
  * Any context.
  *
- * Return: true when it has ended, false when a worker, the cipher or the key's
- * return will end it.
+ * Return: true when it has ended, false when a softirq, a helper, a worker, the
+ * cipher or the key's return will end it.
  */
 bool vmcrypt_read_end(struct vmcrypt_io *io, blk_status_t *ret_status)
 {
 	io->stage = IO_DECRYPT;
-	if (likely(!must_hop(io)))
-		return read_back(io, /* may_resched= */ false, ret_status);
-	vmcrypt_io_queue(io, decrypt_work);
-	return false;
+	vmcrypt_io_leave_context(io);
+	if (vmcrypt_helpers_possible() && vmcrypt_queue_hand_over(io, /* backlog= */ false))
+		return false;
+	if (unlikely(hop(io)))
+		return false;
+	return read_back(io, /* may_resched= */ false, ret_status);
 }
 
 /**

@@ -7,10 +7,13 @@
  */
 #include "write.h"
 
+#include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 
+#include "helpers.h"
 #include "io.h"
 #include "keys.h"
+#include "queue.h"
 #include "target.h"
 
 static void point_at_bounce(struct vmcrypt_io *io)
@@ -36,7 +39,14 @@ void vmcrypt_write_end(struct vmcrypt_io *io)
 	vmcrypt_bounce_free(&io->bounce, &io->vt->reserve);
 }
 
-static int get_bounce(struct vmcrypt_io *io, bool in_map)
+/* Where a write is encrypted. */
+enum place {
+	IN_MAP,		/* it may be cut, and waited with */
+	IN_WORKER,	/* it has been cut before, and may be waited with */
+	IN_HELPER,	/* others wait behind it */
+};
+
+static int get_bounce(struct vmcrypt_io *io, enum place place)
 {
 	struct vmcrypt_reserve *reserve = &io->vt->reserve;
 
@@ -44,8 +54,9 @@ static int get_bounce(struct vmcrypt_io *io, bool in_map)
 		return 0;
 	if (io->bio->bi_opf & REQ_NOWAIT)
 		return -EAGAIN;
-	/* What was held has been cut before. */
-	if (in_map)
+	if (place == IN_HELPER)
+		return -ENOMEM;
+	if (place == IN_MAP)
 		vmcrypt_io_cut(io, VMCRYPT_RESERVE_BYTES);
 	vmcrypt_bounce_wait(&io->bounce, reserve, io->iter.bi_size);
 	return 0;
@@ -55,14 +66,14 @@ static int get_bounce(struct vmcrypt_io *io, bool in_map)
  * 0 when the clone may go down, -EINPROGRESS, -ENOKEY, -EAGAIN, or an error.
  * Memory is waited for outside the key, so that no wipe waits for storage.
  */
-static int encrypt(struct vmcrypt_io *io, bool in_map)
+static int encrypt(struct vmcrypt_io *io, enum place place)
 {
 	struct vmcrypt_key *key = io->vt->key;
 	int r;
 
 	if (unlikely(!vmcrypt_key_usable(key)))
 		return -ENOKEY;
-	r = get_bounce(io, in_map);
+	r = get_bounce(io, place);
 	if (unlikely(r))
 		return r;
 	if (unlikely(!vmcrypt_key_enter(key))) {
@@ -70,7 +81,7 @@ static int encrypt(struct vmcrypt_io *io, bool in_map)
 		return -ENOKEY;
 	}
 
-	r = vmcrypt_io_crypt(io, io->bounce.vec, !(io->bio->bi_opf & REQ_NOWAIT));
+	r = vmcrypt_io_crypt(io, place != IN_MAP || !(io->bio->bi_opf & REQ_NOWAIT));
 	if (unlikely(r == -EINPROGRESS))
 		return r;
 	vmcrypt_key_leave(key);
@@ -82,22 +93,70 @@ static int encrypt(struct vmcrypt_io *io, bool in_map)
 	return 0;
 }
 
+/* What a write that cannot be encrypted ends with. */
+static blk_status_t failure(int error)
+{
+	return error == -EAGAIN ? BLK_STS_AGAIN : BLK_STS_IOERR;
+}
+
 /**
- * vmcrypt_write_take_up() - encrypt a held write and send it down, in a worker
- * @io: the write
+ * vmcrypt_write_take_up() - encrypt a write and send it down, in a worker
+ * @io: at most VMCRYPT_RESERVE_BYTES; held before, or left over by a helper
  */
 void vmcrypt_write_take_up(struct vmcrypt_io *io)
 {
+	blk_status_t status;
 	int r;
 
-	do {
-		r = encrypt(io, /* in_map= */ false);
-	} while (r == -ENOKEY && !vmcrypt_io_hold(io));
+	while ((r = encrypt(io, IN_WORKER)) == -ENOKEY) {
+		status = vmcrypt_io_refusal(io);
+		if (status) {
+			vmcrypt_io_end_now(io, status);
+			return;
+		}
+		if (vmcrypt_io_hold(io))
+			return;
+	}
 
 	if (!r)
 		dm_submit_bio_remap(io->bio, NULL);
-	else if (r != -EINPROGRESS && r != -ENOKEY)
-		vmcrypt_io_end_now(io, BLK_STS_IOERR);
+	else if (r != -EINPROGRESS)
+		vmcrypt_io_end_now(io, failure(r));
+}
+
+static void take_up_work(struct work_struct *work)
+{
+	vmcrypt_write_take_up(container_of(work, struct vmcrypt_io, work));
+}
+
+/**
+ * vmcrypt_write_take_up_early() - encrypt a write, in a helper
+ * @io: handed over
+ *
+ * Does not wait.
+ *
+ * Return: true when it may go down, false when somebody else goes on with it.
+ */
+bool vmcrypt_write_take_up_early(struct vmcrypt_io *io)
+{
+	int r = encrypt(io, IN_HELPER);
+
+	/* A worker can wait for memory and hold it, and finds out what else it is. */
+	if (unlikely(r && r != -EINPROGRESS))
+		vmcrypt_io_queue(io, take_up_work);
+	return !r;
+}
+
+/*
+ * True when the device below would split the write, which REQ_NOWAIT does not
+ * allow: said before it is encrypted for nothing.
+ */
+static bool will_be_refused(const struct vmcrypt_io *io)
+{
+	const struct request_queue *below = bdev_get_queue(io->bio->bi_bdev);
+
+	return io->bio->bi_opf & REQ_NOWAIT &&
+	       io->iter.bi_size >> SECTOR_SHIFT > queue_max_sectors(below);
 }
 
 /**
@@ -112,8 +171,15 @@ int vmcrypt_write_map(struct vmcrypt_io *io)
 
 	io->stage = IO_ENCRYPT;
 	vmcrypt_io_cut(io, VMCRYPT_BOUNCE_MAX);
+	if (unlikely(will_be_refused(io))) {
+		vmcrypt_io_end_now(io, BLK_STS_AGAIN);
+		return DM_MAPIO_SUBMITTED;
+	}
+	if (vmcrypt_helpers_possible() && vmcrypt_key_usable(io->vt->key) &&
+	    vmcrypt_queue_hand_over(io, /* backlog= */ false))
+		return DM_MAPIO_SUBMITTED;
 	for (;;) {
-		r = encrypt(io, /* in_map= */ true);
+		r = encrypt(io, IN_MAP);
 		if (likely(!r))
 			return DM_MAPIO_REMAPPED;
 		if (r == -EINPROGRESS)
@@ -124,7 +190,7 @@ int vmcrypt_write_map(struct vmcrypt_io *io)
 		if (r != -EAGAIN)
 			return r;
 	}
-	vmcrypt_io_end_now(io, r == -EAGAIN ? BLK_STS_AGAIN : BLK_STS_IOERR);
+	vmcrypt_io_end_now(io, failure(r));
 	return DM_MAPIO_SUBMITTED;
 }
 
