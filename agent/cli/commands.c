@@ -220,6 +220,43 @@ const struct cli_command cli_commands[] = {
 		.show = show_disk_export,
 	},
 	{
+		.noun = "host", .verb = "join", .op = "host.join",
+		.summary = "join a manager, which then gives this host its keys",
+		.details =
+"The token names the manager's authority, so that nobody else can be taken for\n"
+"the manager; make one there:\n"
+"  vmcryptctl --manager URL host token\n",
+		.secret = CLI_SECRET_KNOWN,
+		.positionals = {
+			{ .name = "url", .value = "URL", .kind = CLI_TEXT,
+			  .help = "address of the manager: https://NAME[:PORT], port 8443" },
+		},
+		.options = {
+			{ .name = "name", .value = "NAME", .kind = CLI_TEXT,
+			  .help = "how the manager lists this host; default: its name" },
+			{ .name = "token-file", .value = "FILE", .kind = CLI_SECRET_FILE,
+			  .required = true, .help = "read the token from FILE" },
+		},
+		.show = show_host,
+	},
+	{
+		.noun = "host", .verb = "leave", .op = "host.leave",
+		.summary = "forget the manager, its keys and its providers",
+		.details =
+"Disks that are attached go on. The manager is not told: remove the host there,\n"
+"which also ends what its certificate is good for.\n",
+		.options = {
+			{ .name = "force", .kind = CLI_FLAG,
+			  .help = "though disks could not be attached here any more" },
+		},
+		.show = show_host_left,
+	},
+	{
+		.noun = "host", .verb = "show", .op = "host.show",
+		.summary = "which manager this host has joined, and how it stands",
+		.show = show_host,
+	},
+	{
 		.noun = "key", .verb = "list", .op = "key.list",
 		.summary = "list the DEKs: state in the kernel, who uses them",
 		.show = show_key_list,

@@ -14,6 +14,7 @@ static const struct field provider_fields[] = {
 	{ "Created",    "created",     field_text },
 	{ "Protection", "protection",  field_text },
 	{ "Default",    "default",     field_yes_no },
+	{ "Managed",    "managed",     field_yes_no },
 	{ "Backed up",  "backed_up",   field_yes_no },
 	{ "Last backup", "backup_time", field_text },
 	{ "Disks",      "disks",       field_number },
@@ -62,6 +63,18 @@ static const struct field status_fields[] = {
 	{ "Default provider", "default_provider", field_text },
 };
 
+static const struct field manager_fields[] = {
+	{ "Manager",         "url",             field_text },
+	{ "Host",            "host",            field_text },
+	{ "Name",            "name",            field_text },
+	{ "Mode",            "mode",            field_text },
+	{ "Connected",       "connected",       field_yes_no },
+	{ "Connected since", "connected_since", field_text },
+	{ "Trouble",         "trouble",         field_text },
+	{ "Certificate ends", "certificate_end", field_text },
+	{ "Protection",      "protection",      field_text },
+};
+
 /* "text" with one member of the result in it. */
 static void say(FILE *out, const char *before, const json_t *result,
 		const char *key, const char *after)
@@ -89,6 +102,15 @@ static void show_warnings(FILE *out, const json_t *warnings)
 	}
 }
 
+static void show_manager(FILE *out, const json_t *manager)
+{
+	_cleanup_free_ char *url = fields_string(manager, "url");
+
+	if (json_is_object(manager))
+		fprintf(out, "Manager: %s, %sconnected\n", url ? url : "-",
+			json_is_true(json_object_get(manager, "connected")) ? "" : "not ");
+}
+
 static void show_counts(FILE *out, const json_t *result)
 {
 	const json_t *disks = json_object_get(result, "disks");
@@ -113,6 +135,7 @@ void show_status(FILE *out, const json_t *result)
 
 	fields_print_object(out, status_fields, ARRAY_SIZE(status_fields), result);
 	say(out, "\nModule: ", json_object_get(result, "module"), "text", "");
+	show_manager(out, json_object_get(result, "manager"));
 	show_counts(out, result);
 	fputc('\n', out);
 	fields_print_list(out, provider_columns, ARRAY_SIZE(provider_columns),
@@ -183,6 +206,22 @@ void show_provider_restore(FILE *out, const json_t *result)
 		fputs("It is not on this host. Nothing was changed.\n", out);
 	else
 		fputs("It was restored.\n", out);
+}
+
+void show_host(FILE *out, const json_t *result)
+{
+	const json_t *manager = json_object_get(result, "manager");
+
+	if (json_is_object(manager))
+		fields_print_object(out, manager_fields, ARRAY_SIZE(manager_fields), manager);
+	else
+		fputs("This host has joined no manager.\n", out);
+}
+
+void show_host_left(FILE *out, const json_t *result)
+{
+	say(out, "Left the manager ", result, "url", ", and forgot its keys.");
+	say(out, "Remove the host there, too: ", result, "host", "");
 }
 
 void show_key_list(FILE *out, const json_t *result)

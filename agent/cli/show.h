@@ -28,6 +28,9 @@ void show_disk_table(FILE *out, const json_t *result);
 void show_disk_list(FILE *out, const json_t *result);
 void show_disk_export(FILE *out, const json_t *result);
 
+void show_host(FILE *out, const json_t *result);
+void show_host_left(FILE *out, const json_t *result);
+
 void show_key_list(FILE *out, const json_t *result);
 
 void show_event(FILE *out, const json_t *event);

@@ -20,7 +20,7 @@
 
 #define USEC_PER_SEC	1000000ULL
 #define POLL_S		2	/* where no udev tells of devices */
-#define RETRY_MAX_S	600	/* what fails again and again: each try is two events */
+#define RETRY_MAX_S	300	/* what fails again and again: each try is two events */
 #define ATTACH_S	60	/* deadline of one attach */
 
 enum line_state { LINE_WAITING, LINE_ATTACHING, LINE_ATTACHED, LINE_FAILED };

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "host/callstart.h"
 #include "host/client.h"
+#include "host/link.h"
 #include "host/server.h"
 #include "vmcrypt.h"
 
@@ -63,7 +64,7 @@ bool call_given_up(struct call *call)
 void call_progress(struct call *call, unsigned int step, unsigned int steps, const char *phase,
 		   const char *text)
 {
-	if (call_given_up(call))
+	if (!call->client || call_given_up(call))
 		return;
 	client_send(call->client,
 		    json_pack("{s:I, s:{s:i, s:i, s:s, s:o}}", "id", (json_int_t)call->id,
@@ -118,7 +119,8 @@ static void run(struct work *work)
 	struct error e = ERROR_NULL;
 	json_t *result = NULL;
 
-	find_user(call);
+	if (call->client)
+		find_user(call);
 	if (call->op->run(call, &result, &e) == 0 && !result && !call->follow)
 		error_oom(&e);
 	if (error_is_set(&e)) {
@@ -129,16 +131,26 @@ static void run(struct work *work)
 	}
 }
 
+static void answer(struct call *call, json_t *result, const struct error *e)
+{
+	if (call->client)
+		client_send(call->client, error_is_set(e) ? answer_failed(call->id, e) :
+							     answer_done(call->id, result));
+	else if (call->remote)
+		call->remote(result, e, call->userdata);
+	call->remote = NULL;
+}
+
 static void done(struct work *work)
 {
 	struct call *call = from_work(work);
 
-	if (error_is_set(&call->e)) {
+	if (error_is_set(&call->e))
 		log_notice("%s by %s failed: %s", call->op->name, call->user, call->e.text);
-		client_send(call->client, answer_failed(call->id, &call->e));
-	} else if (!call->follow) {
-		client_send(call->client, answer_done(call->id, call->result));
-	}
+	if (error_is_set(&call->e) || !call->follow)
+		answer(call, call->result, &call->e);
+	if (call->op->privilege == PRIVILEGE_CHANGE)
+		link_report_soon(call->host->link);
 }
 
 static void expired(struct work *work)
@@ -150,7 +162,15 @@ static void expired(struct work *work)
 		   "%s has not ended within %u s: a device or the TPM does not answer. It may still take place; see vmcryptctl event list",
 		   call->op->name, call->work.deadline_s);
 	log_warning("%s", e.text);
-	client_send(call->client, answer_failed(call->id, &e));
+	answer(call, NULL, &e);
+}
+
+static void let_go(struct client *client)
+{
+	client->calls--;
+	if (client->has < PRIVILEGE_CHANGE)
+		client->server->others_calls--;
+	client_unref(client);
 }
 
 static void release(struct work *work)
@@ -162,10 +182,8 @@ static void release(struct work *work)
 		close_fd(call->fds[i]);
 	json_decref(call->args);
 	json_decref(call->result);
-	call->client->calls--;
-	if (call->client->has < PRIVILEGE_CHANGE)
-		call->client->server->others_calls--;
-	client_unref(call->client);
+	if (call->client)
+		let_go(call->client);
 	free(call);
 }
 
@@ -194,10 +212,12 @@ static int submit(struct client *client, struct call *call, struct error *e)
 {
 	int r;
 
-	client->calls++;
-	if (client->has < PRIVILEGE_CHANGE)
-		client->server->others_calls++;
-	client_ref(client);
+	if (client) {
+		client->calls++;
+		if (client->has < PRIVILEGE_CHANGE)
+			client->server->others_calls++;
+		client_ref(client);
+	}
 	r = workers_submit(call->host->operations, &call->work);
 	if (r == 0)
 		return 0;
@@ -205,6 +225,23 @@ static int submit(struct client *client, struct call *call, struct error *e)
 			  call->op->name, strerror(-r));
 	release(&call->work);
 	return r;
+}
+
+/* All that the worker reads has to be there before it begins. */
+static struct call *call_new(struct host *host, const struct request *request)
+{
+	struct call *call = calloc(1, sizeof(*call));
+
+	if (!call)
+		return NULL;
+	call->host = host;
+	call->op = request->op;
+	call->work = (struct work){
+		.deadline_s = request->op->deadline_s,
+		.run = run, .done = done, .expired = expired, .release = release,
+	};
+	call->args = json_incref(request->args);
+	return call;
 }
 
 int call_start(struct client *client, struct request *request, bool last, struct error *e)
@@ -224,19 +261,28 @@ int call_start(struct client *client, struct request *request, bool last, struct
 	if (client->calls >= SERVER_CALLS_MAX)
 		return error_fail(e, EAGAIN, "%s is not begun: %d requests of this client are under way",
 				  request->op->name, SERVER_CALLS_MAX);
-	call = calloc(1, sizeof(*call));
+	call = call_new(client->server->host, request);
 	if (!call)
 		return error_oom(e);
-	call->host = client->server->host;
 	call->client = client;
 	call->id = request->id;
-	call->op = request->op;
-	call->work = (struct work){
-		.deadline_s = request->op->deadline_s,
-		.run = run, .done = done, .expired = expired, .release = release,
-	};
-	/* All that the worker reads has to be there before it begins. */
-	call->args = json_incref(request->args);
 	take_files(call, client);
 	return submit(client, call, e);
+}
+
+int call_start_remote(struct host *host, const struct request *request, const char *user,
+		      void (*remote)(json_t *result, const struct error *e, void *userdata),
+		      void *userdata, struct error *e)
+{
+	struct call *call = call_new(host, request);
+	size_t i;
+
+	if (!call)
+		return error_oom(e);
+	call->remote = remote;
+	call->userdata = userdata;
+	snprintf(call->user, sizeof(call->user), "%s", user);
+	for (i = 0; i < ARRAY_SIZE(call->fds); i++)
+		call->fds[i] = -1;
+	return submit(/* client= */ NULL, call, e);
 }

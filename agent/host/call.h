@@ -20,7 +20,9 @@ struct client;
 
 /**
  * struct call - a request in a worker
- * @client: where the answer goes; a reference
+ * @client: where the answer goes; a reference; NULL: to @remote
+ * @remote: takes the answer, once, in the main loop; NULL once it has it. Of @result, the
+ *	call's, and @e the one that is set counts
  * @user: who asks, for events
  * @fds: the files that came with it, -1 where taken
  * @result: the answer, or @e the failure
@@ -30,6 +32,8 @@ struct call {
 	struct work work;
 	struct host *host;
 	struct client *client;
+	void (*remote)(json_t *result, const struct error *e, void *userdata);
+	void *userdata;
 	int64_t id;
 	const struct op *op;
 	json_t *args;

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "crypto/dek.h"
 #include "disk/header.h"
+#include "host/link.h"
 
 #define DEFAULT_KEY_BITS	512
 
@@ -46,12 +47,32 @@ static void fresh_done(struct fresh *f)
 	secret_done(&f->kek);
 }
 
-static int make_keys(struct host *host, const struct create *c, struct fresh *f, struct error *e)
+static const char *disk_label(const struct create *c)
 {
-	const struct key_use use = { .vm = c->vm, .disk = c->disk };
+	return c->disk ? c->disk : strrchr(c->device, '/') + 1;
+}
+
+/* Keys that the manager gives, or could give, encrypt where it allows it. */
+static int check_mode(struct host *host, const struct create *c, struct error *e)
+{
+	struct provider_info info;
 	int r;
 
-	r = dek_generate(c->key_bits ? c->key_bits : DEFAULT_KEY_BITS, &f->dek, e);
+	r = provider_show(host->providers, c->provider, &info, e);
+	if (r < 0)
+		return r;
+	return info.managed || info.sealing == SEALING_KEY_SERVER ? link_check_safe(host->link, e) :
+								    0;
+}
+
+static int make_keys(struct host *host, const struct create *c, struct fresh *f, struct error *e)
+{
+	const struct key_use use = { .vm = c->vm, .disk = disk_label(c) };
+	int r;
+
+	r = check_mode(host, c, e);
+	if (r == 0)
+		r = dek_generate(c->key_bits ? c->key_bits : DEFAULT_KEY_BITS, &f->dek, e);
 	if (r == 0)
 		r = provider_key_new(host->providers, c->provider, &use, &f->locator, &f->kek, e);
 	if (r < 0)
@@ -93,12 +114,11 @@ static int check_header(struct host *host, const struct create *c, const struct 
 static int write_header(struct host *host, const struct create *c, struct fresh *f,
 			struct error *e)
 {
-	const char *slash = strrchr(c->device, '/');
 	const struct header_params params = {
 		.device = c->device,
 		.header = c->header,
 		.vm = c->vm,
-		.disk = c->disk ? c->disk : slash + 1,
+		.disk = disk_label(c),
 		.sector_size = c->sector_size,
 		.force = c->force,
 	};

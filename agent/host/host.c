@@ -13,13 +13,34 @@
 #include "host/boot.h"
 #include "host/create.h"
 #include "host/keyrequest.h"
+#include "host/link.h"
 #include "host/loop.h"
 #include "host/ops.h"
+#include "host/retry.h"
 #include "host/server.h"
 #include "host/udevwatch.h"
 
 /* How long what runs may take to end. */
 #define END_WAIT_S	10
+
+/* Asked by the providers, of any thread. The link is there before any of them is used. */
+static int make_key(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
+		    uint64_t deadline_ms, char *ret_key_id, struct secret *ret_kek,
+		    struct channel_failure *ret_why)
+{
+	const struct host *host = userdata;
+
+	return link_key_new(host->link, provider, use, deadline_ms, ret_key_id, ret_kek, ret_why);
+}
+
+static int fetch_key(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+		     const struct key_use *use, uint64_t deadline_ms, struct secret *ret_kek,
+		     struct channel_failure *ret_why)
+{
+	const struct host *host = userdata;
+
+	return link_key_get(host->link, provider, key_id, use, deadline_ms, ret_kek, ret_why);
+}
 
 static int start_providers(struct host *host, struct error *e)
 {
@@ -27,6 +48,9 @@ static int start_providers(struct host *host, struct error *e)
 	struct provider_settings settings = {
 		.tcti = host->conf.tcti,
 		.in_use = ops_provider_in_use,
+		.key_in_use = ops_key_in_use,
+		.make = make_key,
+		.fetch = fetch_key,
 		.userdata = host,
 	};
 
@@ -61,6 +85,21 @@ static int start_requests(struct host *host, struct error *e)
 static int start_server(struct host *host, struct error *e)
 {
 	return server_new(host, host->conf.socket, &host->server, e);
+}
+
+static int make_link(struct host *host, struct error *e)
+{
+	return uplink_new(host, /* times= */ NULL, &host->link, e);
+}
+
+static int start_retry(struct host *host, struct error *e)
+{
+	return retry_new(host, &host->retry, e);
+}
+
+static int start_link(struct host *host, struct error *e)
+{
+	return link_start(host->link, e);
 }
 
 static int start_boot(struct host *host, struct error *e)
@@ -132,7 +171,8 @@ static int start_resume(struct host *host, struct error *e)
 /* In the order in which they need each other. */
 static int (*const start[])(struct host *host, struct error *e) = {
 	loop_new, start_state_dir, start_events, start_state, start_netlink, start_providers,
-	start_workers, start_resume, start_udev, start_requests, start_server, start_boot,
+	make_link, start_workers, start_resume, start_udev, start_retry, start_requests,
+	start_server, start_boot, start_link,
 };
 
 int host_start(struct host_conf *conf, struct host *ret, struct error *e)
@@ -151,8 +191,11 @@ void host_done(struct host *host)
 {
 	bool left;
 
+	/* Workers may wait for the manager. */
+	link_stop(host->link);
 	left = !workers_free(host->key_work, END_WAIT_S);
 	left |= !workers_free(host->operations, END_WAIT_S);
+	left |= !link_free(host->link, END_WAIT_S);
 	/* A thread that hangs in a device still uses what would be freed here. */
 	if (left) {
 		log_warning("Some work hangs in devices that do not answer; the agent ends without it");
@@ -161,6 +204,7 @@ void host_done(struct host *host)
 	server_free(host->server);
 	boot_free(host->boot);
 	udev_watch_free(host->udev);
+	retry_free(host->retry);
 	key_requests_free(host->requests);
 	provider_registry_free(host->providers);
 	nl_client_free(host->netlink);

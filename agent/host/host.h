@@ -24,6 +24,8 @@
 
 struct boot;
 struct key_requests;
+struct link;
+struct retry;
 struct server;
 struct udev_watch;
 
@@ -45,6 +47,8 @@ struct host {
 	struct workers *operations;
 	struct workers *key_work;
 	struct key_requests *requests;
+	struct link *link;
+	struct retry *retry;
 	struct server *server;
 	struct boot *boot;
 	struct udev_watch *udev;

@@ -14,6 +14,8 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/log.h"
+#include "host/link.h"
+#include "host/retry.h"
 #include "host/unlock.h"
 
 struct key_requests {
@@ -337,8 +339,17 @@ static void log_key_change(const struct nl_event *event)
 	log_info("The kernel's key %s is now %s", dek, state_name(event->key.state));
 }
 
+/* What the manager knows of the disks may be old now, and a key may have been lost. */
+static void note_change(struct key_requests *requests)
+{
+	link_report_soon(requests->host->link);
+	retry_later(requests->host->retry);
+}
+
 static void handle(struct key_requests *requests, const struct nl_event *event)
 {
+	if (event->type != NL_EVENT_NONE && event->type != NL_EVENT_KEY_REQUEST)
+		note_change(requests);
 	switch (event->type) {
 	case NL_EVENT_KEY_REQUEST:
 		submit(requests, &event->request);

@@ -6,8 +6,10 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/jointoken.h"
 #include "crypto/locator.h"
 #include "crypto/wrap.h"
+#include "host/identity.h"
 #include "host/ops.h"
 
 #define NAME_MAX_BYTES		PROTOCOL_NAME_MAX
@@ -15,6 +17,10 @@
 #define CHANGE_DEADLINE_S	120
 /* Deriving a backup's key, and a TPM, take their time. */
 #define SLOW_DEADLINE_S		300
+
+/* struct op.remote */
+#define LOCAL	false
+#define REMOTE	true
 
 #define ARG_PROVIDER	{ "name", ARG_LABEL, true, PROVIDER_NAME_MAX }
 #define ARG_DEVICE	{ "device", ARG_PATH, true, PROTOCOL_PATH_MAX }
@@ -26,47 +32,56 @@
 #define ARG_UNSEALED	{ "allow_unsealed", ARG_FLAG, false, 0 }
 
 const struct op op_table[] = {
-	{ "status", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_status, { { 0 } } },
+	{ "status", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_status, { { 0 } } },
 
-	{ "provider.create", PRIVILEGE_CHANGE, 0, SLOW_DEADLINE_S, op_provider_create,
+	{ "provider.create", PRIVILEGE_CHANGE, 0, SLOW_DEADLINE_S, LOCAL, op_provider_create,
 	  { ARG_PROVIDER, { "type", ARG_LABEL, true, 32 }, ARG_REQUIRE_TPM, ARG_UNSEALED } },
-	{ "provider.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_provider_list, { { 0 } } },
-	{ "provider.show", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_provider_show, { ARG_PROVIDER } },
-	{ "provider.default", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_provider_default,
+	{ "provider.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_provider_list, { { 0 } } },
+	{ "provider.show", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_provider_show,
 	  { ARG_PROVIDER } },
-	{ "provider.check", PRIVILEGE_READ, 0, SLOW_DEADLINE_S, op_provider_check,
+	{ "provider.default", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, LOCAL, op_provider_default,
 	  { ARG_PROVIDER } },
-	{ "provider.delete", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_provider_delete,
+	{ "provider.check", PRIVILEGE_READ, 0, SLOW_DEADLINE_S, REMOTE, op_provider_check,
 	  { ARG_PROVIDER } },
-	{ "provider.backup", PRIVILEGE_CHANGE, 2, SLOW_DEADLINE_S, op_provider_backup,
+	{ "provider.delete", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, LOCAL, op_provider_delete,
 	  { ARG_PROVIDER } },
-	{ "provider.restore", PRIVILEGE_CHANGE, 2, SLOW_DEADLINE_S, op_provider_restore,
+	{ "provider.backup", PRIVILEGE_CHANGE, 2, SLOW_DEADLINE_S, LOCAL, op_provider_backup,
+	  { ARG_PROVIDER } },
+	{ "provider.restore", PRIVILEGE_CHANGE, 2, SLOW_DEADLINE_S, LOCAL, op_provider_restore,
 	  { { "dry_run", ARG_FLAG, false, 0 }, ARG_REQUIRE_TPM, ARG_UNSEALED } },
 
-	{ "disk.create", PRIVILEGE_CHANGE, 0, 0, op_disk_create,
+	{ "disk.create", PRIVILEGE_CHANGE, 0, 0, REMOTE, op_disk_create,
 	  { ARG_DEVICE, { "vm", ARG_LABEL, true, LABEL_MAX }, { "disk", ARG_LABEL, false, LABEL_MAX },
 	    { "provider", ARG_LABEL, false, PROVIDER_NAME_MAX },
 	    { "sector_size", ARG_NUMBER, false, 4096 }, { "key_bits", ARG_NUMBER, false, 512 },
 	    ARG_HEADER, { "force", ARG_FLAG, false, 0 } } },
-	{ "disk.attach", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_disk_attach,
+	{ "disk.attach", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_attach,
 	  { ARG_DEVICE, { "name", ARG_LABEL, true, NAME_MAX_BYTES }, ARG_HEADER, ARG_DISCARD,
 	    ARG_KEY_LOSS, { "read_only", ARG_FLAG, false, 0 },
 	    { "dek", ARG_LABEL, false, UUID_TEXT_SIZE - 1 } } },
-	{ "disk.detach", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_disk_detach,
+	{ "disk.detach", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_detach,
 	  { { "name", ARG_LABEL, true, NAME_MAX_BYTES }, { "force", ARG_FLAG, false, 0 } } },
-	{ "disk.lock", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_disk_lock, { ARG_DISK_NAME } },
-	{ "disk.unlock", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, op_disk_unlock,
+	{ "disk.lock", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_lock,
 	  { ARG_DISK_NAME } },
-	{ "disk.table", PRIVILEGE_READ, 0, CHANGE_DEADLINE_S, op_disk_table,
+	{ "disk.unlock", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_unlock,
+	  { ARG_DISK_NAME } },
+	{ "disk.table", PRIVILEGE_READ, 0, CHANGE_DEADLINE_S, LOCAL, op_disk_table,
 	  { ARG_DEVICE, ARG_HEADER, ARG_DISCARD, ARG_KEY_LOSS } },
-	{ "disk.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_disk_list, { { 0 } } },
-	{ "disk.show", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_disk_show, { ARG_DISK_NAME } },
-	{ "disk.export-key", PRIVILEGE_CHANGE, 1, CHANGE_DEADLINE_S, op_disk_export_key,
+	{ "disk.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_disk_list, { { 0 } } },
+	{ "disk.show", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_disk_show, { ARG_DISK_NAME } },
+	{ "disk.export-key", PRIVILEGE_CHANGE, 1, CHANGE_DEADLINE_S, LOCAL, op_disk_export_key,
 	  { ARG_DEVICE, ARG_HEADER } },
 
-	{ "key.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, op_key_list, { { 0 } } },
+	{ "host.join", PRIVILEGE_CHANGE, 1, SLOW_DEADLINE_S, LOCAL, op_host_join,
+	  { { "url", ARG_LABEL, true, IDENTITY_URL_MAX },
+	    { "name", ARG_LABEL, false, JOINTOKEN_NAME_MAX } } },
+	{ "host.leave", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, LOCAL, op_host_leave,
+	  { { "force", ARG_FLAG, false, 0 } } },
+	{ "host.show", PRIVILEGE_READ, 0, READ_DEADLINE_S, LOCAL, op_host_show, { { 0 } } },
+
+	{ "key.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_key_list, { { 0 } } },
 	/* Sending what is kept to a slow client is bounded by call_event(). */
-	{ "event.list", PRIVILEGE_READ, 0, 0, op_event_list,
+	{ "event.list", PRIVILEGE_READ, 0, 0, LOCAL, op_event_list,
 	  { { "follow", ARG_FLAG, false, 0 }, { "limit", ARG_NUMBER, false, 1U << 30 } } },
 	{ .name = NULL },
 };
@@ -139,7 +154,7 @@ static const struct op_arg *find_arg(const struct op *op, const char *name)
 	return NULL;
 }
 
-static int check_args(const struct op *op, json_t *args, struct error *e)
+int request_check_args(const struct op *op, const json_t *args, struct error *e)
 {
 	const struct op_arg *arg;
 	const char *name;
@@ -147,7 +162,7 @@ static int check_args(const struct op *op, json_t *args, struct error *e)
 	size_t i;
 	int r;
 
-	json_object_foreach(args, name, value) {
+	json_object_foreach((json_t *)args, name, value) {
 		arg = find_arg(op, name);
 		if (!arg)
 			return error_usage(e, "%s takes no argument \"%.64s\"", op->name, name);
@@ -197,7 +212,7 @@ static int check_request(const json_t *root, struct request *request, struct err
 	request->args = args ? json_incref(args) : json_object();
 	if (!request->args)
 		return error_oom(e);
-	return check_args(request->op, request->args, e);
+	return request_check_args(request->op, request->args, e);
 }
 
 int request_parse(const char *line, size_t size, struct request *ret, struct error *e)

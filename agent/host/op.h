@@ -45,6 +45,7 @@ struct op_arg {
 /**
  * struct op - one operation
  * @files: descriptors that come with it
+ * @remote: a manager may ask for it, too: it needs no file, and nothing of a client
  * @deadline_s: seconds after which its client is told that it hangs, 0: never
  * @run: in a worker; sets *ret_result, an object, on success
  */
@@ -53,6 +54,7 @@ struct op {
 	enum privilege privilege;
 	unsigned int files;
 	unsigned int deadline_s;
+	bool remote;
 	int (*run)(struct call *call, json_t **ret_result, struct error *e);
 	struct op_arg args[OP_ARGS_MAX];
 };
@@ -79,6 +81,9 @@ extern const struct op op_table[];
  * Return: 0; -EINVAL or -EBADMSG (EXIT_USAGE).
  */
 int request_parse(const char *line, size_t size, struct request *ret, struct error *e);
+
+/* Whether these are the operation's arguments. Return: 0; -EINVAL (EXIT_USAGE). */
+int request_check_args(const struct op *op, const json_t *args, struct error *e);
 
 /* 0, or -EACCES (EXIT_NOT_ALLOWED) with who may do it. */
 int op_check_privilege(const struct op *op, enum privilege has, struct error *e);

@@ -31,6 +31,10 @@ int op_disk_list(struct call *call, json_t **ret_result, struct error *e);
 int op_disk_show(struct call *call, json_t **ret_result, struct error *e);
 int op_disk_export_key(struct call *call, json_t **ret_result, struct error *e);
 
+int op_host_join(struct call *call, json_t **ret_result, struct error *e);
+int op_host_leave(struct call *call, json_t **ret_result, struct error *e);
+int op_host_show(struct call *call, json_t **ret_result, struct error *e);
+
 int op_key_list(struct call *call, json_t **ret_result, struct error *e);
 int op_event_list(struct call *call, json_t **ret_result, struct error *e);
 
@@ -42,14 +46,26 @@ int op_event_list(struct call *call, json_t **ret_result, struct error *e);
 int ops_disk_json(struct host *host, const uint8_t dek[UUID_SIZE], json_t **ret, struct error *e);
 json_t *ops_disks_json(struct host *host, struct error *e);
 json_t *ops_provider_json(struct host *host, const struct provider_info *info);
+/* MANAGER of `status` and `host.show`; null: not joined. */
+json_t *ops_manager_json(struct host *host);
 int ops_providers_json(struct host *host, json_t **ret, struct error *e);
 
 /* Record the intent of an operation on a disk, with the VM and the KEK that are known of it. */
 int ops_disk_begin(struct call *call, const char *what, const char *dek,
 		   struct event_record *ret, struct error *e);
 
+/*
+ * Load the key of an attached disk that has lost it, unless an administrator has locked it;
+ * recorded. Waits for storage and for the manager.
+ */
+int ops_disk_load(struct host *host, const char *name, const char *user, struct error *e);
+
 /* provider_settings.in_use: whether a disk that the agent knows has a wrap of it. */
 int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 			size_t what_size, struct error *e);
+
+/* provider_settings.key_in_use: the same for one key. */
+int ops_key_in_use(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+		   char *ret_what, size_t what_size, struct error *e);
 
 #endif /* HOST_OPS_H */

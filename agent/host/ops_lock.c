@@ -200,6 +200,40 @@ static int do_unlock(struct host *host, const char *dek_text, const struct dm_di
 	return r;
 }
 
+/* The kernel may have got it meanwhile, or an administrator have locked it. */
+static int load_lost(struct host *host, const char *dek_text, const struct dm_disk *disk,
+		     struct event_record *record, struct error *e)
+{
+	int r;
+
+	r = host_check_lock(host, disk->dek, e);
+	return r < 0 ? r : do_unlock(host, dek_text, disk, record, e);
+}
+
+int ops_disk_load(struct host *host, const char *name, const char *user, struct error *e)
+{
+	struct event_record record = EVENT_RECORD_NULL;
+	_cleanup_json_ json_t *known = NULL;
+	char dek[UUID_TEXT_SIZE];
+	struct dm_disk disk;
+	int r;
+
+	r = dm_disk_get(name, &disk, e);
+	if (r < 0)
+		return r;
+	uuid_format(disk.dek, dek);
+	known = state_get(host->state, dek);
+	r = events_begin(host->events,
+			 &(struct event){ .user = user, .operation = "key.load", .object = name,
+					  .vm = json_string_value(json_object_get(known, "vm")) },
+			 &record, e);
+	if (r < 0)
+		return r;
+	r = load_lost(host, dek, &disk, &record, e);
+	events_end(host->events, &record, r < 0 ? e : NULL);
+	return r;
+}
+
 int op_disk_unlock(struct call *call, json_t **ret_result, struct error *e)
 {
 	const char *what = call_text(call, "name");

@@ -9,28 +9,41 @@
 
 #include "common/cleanup.h"
 #include "common/fileio.h"
+#include "common/json.h"
 #include "disk/header.h"
 #include "host/boot.h"
 
-/* How many disks that the agent knows have a wrap of a provider. */
-static unsigned int count_disks(const json_t *all, const char *provider, const json_t **ret_one,
-				const char **ret_dek)
+/* Whether a disk's record has a wrap by this key: NULL: by any of the provider's. */
+static bool has_key(const json_t *record, const char *provider, const char *key_id)
 {
-	const json_t *record, *key;
-	unsigned int count = 0;
-	const char *dek, *has;
+	const json_t *key;
+	const char *slash;
 	size_t i;
 
+	json_array_foreach(json_object_get(record, "keys"), i, key) {
+		if (strcmp(json_text(key, "provider"), provider) != 0)
+			continue;
+		slash = strchr(json_text(key, "locator"), '/');
+		if (!key_id || (slash && !strcmp(slash + 1, key_id)))
+			return true;
+	}
+	return false;
+}
+
+/* How many disks that the agent knows have a wrap of a provider, or of one key of it. */
+static unsigned int count_disks(const json_t *all, const char *provider, const char *key_id,
+				const json_t **ret_one, const char **ret_dek)
+{
+	unsigned int count = 0;
+	const json_t *record;
+	const char *dek;
+
 	json_object_foreach((json_t *)all, dek, record) {
-		json_array_foreach(json_object_get(record, "keys"), i, key) {
-			has = json_string_value(json_object_get(key, "provider"));
-			if (!has || strcmp(has, provider) != 0)
-				continue;
-			count++;
-			*ret_one = record;
-			*ret_dek = dek;
-			break;
-		}
+		if (!has_key(record, provider, key_id))
+			continue;
+		count++;
+		*ret_one = record;
+		*ret_dek = dek;
 	}
 	return count;
 }
@@ -49,13 +62,14 @@ static json_t *provider_json(const struct provider_info *info, const json_t *all
 	uuid_format(info->id, uuid);
 	time_format(info->created, created);
 	time_format(info->backed_up, backup);
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:b, s:b, s:s?, s:i}",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:b, s:b, s:b, s:s?, s:i}",
 			 "name", info->name, "uuid", uuid, "type", info->type,
 			 "created", info->created ? created : NULL,
 			 "protection", protection(info->sealing),
-			 "default", info->is_default, "backed_up", info->usable,
+			 "default", info->is_default, "managed", info->managed,
+			 "backed_up", info->usable,
 			 "backup_time", info->backed_up ? backup : NULL,
-			 "disks", (int)count_disks(all_disks, uuid, &one, &dek));
+			 "disks", (int)count_disks(all_disks, uuid, NULL, &one, &dek));
 }
 
 json_t *ops_provider_json(struct host *host, const struct provider_info *info)
@@ -103,10 +117,9 @@ static bool disk_is_there(const char *dek, const json_t *record)
 	return !strcmp(found, dek);
 }
 
-int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
-			size_t what_size, struct error *e)
+static int in_use(struct host *host, const uint8_t provider[UUID_SIZE], const char *key_id,
+		  char *ret_what, size_t what_size, struct error *e)
 {
-	struct host *host = userdata;
 	char uuid[UUID_TEXT_SIZE];
 	int r = 0;
 
@@ -116,7 +129,7 @@ int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char 
 		const char *dek = NULL;
 		const json_t *record = NULL;
 
-		if (!count_disks(all, uuid, &record, &dek))
+		if (!count_disks(all, uuid, key_id, &record, &dek))
 			return 0;
 		if (disk_is_there(dek, record)) {
 			snprintf(ret_what, what_size, "disk %s of VM %s",
@@ -128,6 +141,18 @@ int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char 
 		if (r < 0)
 			return r;
 	}
+}
+
+int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			size_t what_size, struct error *e)
+{
+	return in_use(userdata, provider, /* key_id= */ NULL, ret_what, what_size, e);
+}
+
+int ops_key_in_use(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
+		   char *ret_what, size_t what_size, struct error *e)
+{
+	return in_use(userdata, provider, key_id, ret_what, what_size, e);
 }
 
 /* Between intent and outcome; returns the provider as it is afterwards. */
@@ -234,7 +259,8 @@ static void check_local(const struct provider_info *info, json_t *checks)
 {
 	if (info->sealing == SEALING_KEY_SERVER)
 		return;
-	json_array_append_new(checks, check_json("backup", info->backed_up != 0, info->backed_up ?
+	json_array_append_new(checks, check_json("backup", info->usable, info->managed ?
+			      "the manager keeps its key, too" : info->backed_up ?
 			      "it is backed up" :
 			      "it is not backed up: run vmcryptctl provider backup"));
 	json_array_append_new(checks, check_json("protection", info->sealing == SEALING_TPM,

@@ -11,7 +11,11 @@
 #include "host/boot.h"
 #include "host/client.h"
 #include "host/eventfile.h"
+#include "host/link.h"
 #include "provider/tpm.h"
+
+/* It is renewed by itself long before. */
+#define CERTIFICATE_WARN_S	(14 * 24 * 3600LL)
 
 /* What one look at the agent has found. */
 struct look {
@@ -22,6 +26,7 @@ struct look {
 	json_t *disks;
 	json_t *boot;
 	struct events_status events;
+	struct link_view link;
 };
 
 static void look_done(struct look *look)
@@ -39,6 +44,7 @@ static int look_at(struct host *host, struct look *ret, struct error *e)
 	ret->module = nl_client_check(host->netlink, &ret->module_text) == 0;
 	ret->tpm = tpm_present(tcti, NULL) == 0;
 	events_get_status(host->events, &ret->events);
+	link_look(host->link, &ret->link);
 	r = ops_providers_json(host, &ret->providers, e);
 	if (r < 0)
 		return r;
@@ -63,8 +69,11 @@ static const char *mode(const struct look *look)
 	const json_t *provider = default_provider(look->providers);
 
 	if (!look->module)
-		return "incapable";
-	return json_is_true(json_object_get(provider, "backed_up")) ? "safe" : "prepared";
+		return host_mode_name(MODE_INCAPABLE);
+	if (look->link.joined)
+		return host_mode_name(look->link.mode);
+	return json_is_true(json_object_get(provider, "backed_up")) ?
+	       host_mode_name(MODE_SAFE) : host_mode_name(MODE_PREPARED);
 }
 
 static json_t *disks_summary(const json_t *disks)
@@ -113,6 +122,28 @@ static void provider_warnings(json_t *warnings, const json_t *providers)
 		warn(warnings, "There is no default provider: make one with vmcryptctl provider create");
 }
 
+static void link_warnings(json_t *warnings, const struct link_view *link)
+{
+	char until[TIME_TEXT_SIZE];
+
+	if (!link->joined) {
+		/* What kept it from being read. */
+		if (error_is_set(&link->trouble))
+			warn(warnings, "%s", link->trouble.text);
+		return;
+	}
+	if (!link->connected)
+		warn(warnings, "There is no connection to the manager%s%s; what runs goes on",
+		     error_is_set(&link->trouble) ? ": " : "", link->trouble.text);
+	if (!link->sealed)
+		warn(warnings, "The key of this host's certificate is not sealed to a TPM: who reads this host's disk can pass for it");
+	if (link->certificate_end - time_now() > CERTIFICATE_WARN_S)
+		return;
+	time_format(link->certificate_end, until);
+	warn(warnings, "The certificate of this host ends at %s and was not renewed: it needs a connection to the manager before that",
+	     until);
+}
+
 static json_t *warnings_json(const struct look *look)
 {
 	json_t *warnings = json_array();
@@ -121,6 +152,7 @@ static json_t *warnings_json(const struct look *look)
 	if (!look->module)
 		warn(warnings, "%s", look->module_text.text);
 	provider_warnings(warnings, look->providers);
+	link_warnings(warnings, &look->link);
 	if (!look->events.healthy)
 		warn(warnings, "%s", look->events.trouble);
 	if (failed)
@@ -142,7 +174,7 @@ int op_status(struct call *call, json_t **ret_result, struct error *e)
 	provider = default_provider(look.providers);
 	time_format(host->started, started);
 	snprintf(path, sizeof(path), "%s/" EVENTFILE_NAME, host->conf.state_dir);
-	*ret_result = json_pack("{s:s, s:i, s:i, s:s, s:s, s:{s:b, s:s}, s:b, s:b, s:s?, s:O, s:o, s:O, s:{s:s, s:I, s:I, s:b}, s:o}",
+	*ret_result = json_pack("{s:s, s:i, s:i, s:s, s:s, s:{s:b, s:s}, s:b, s:b, s:s?, s:O, s:o, s:o, s:O, s:{s:s, s:I, s:I, s:b}, s:o}",
 		"version", VMCRYPT_VERSION, "protocol", PROTOCOL_VERSION, "pid", (int)getpid(),
 		"started", started, "mode", mode(&look),
 		"module", "loaded", look.module,
@@ -150,7 +182,7 @@ int op_status(struct call *call, json_t **ret_result, struct error *e)
 		/* The agent does not start where its memory cannot be locked. */
 		"memory_locked", true, "tpm", look.tpm,
 		"default_provider", json_string_value(json_object_get(provider, "name")),
-		"providers", look.providers, "disks", disks_summary(look.disks),
+		"providers", look.providers, "manager", ops_manager_json(host), "disks", disks_summary(look.disks),
 		"boot", look.boot,
 		"events", "path", path, "bytes", (json_int_t)look.events.bytes,
 		"reserved", (json_int_t)look.events.reserved, "healthy", look.events.healthy,

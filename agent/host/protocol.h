@@ -64,6 +64,7 @@
  *       "module":{"loaded":b, "text":s},
  *       "memory_locked":b, "tpm":b,
  *       "default_provider":s|null, "providers":[PROVIDER...],
+ *       "manager":MANAGER|null (not joined),
  *       "disks":{"known":n, "attached":n, "locked":n},
  *       "boot":{"attached":n, "failed":n, "waiting":n,
  *               "lines":[{"line":n, "name":s|null, "device":s|null,
@@ -73,6 +74,8 @@
  *       "warnings":[s...]}
  *   incapable: the kernel module is not loaded. prepared: it is, but there is
  *   no default provider that is backed up. safe: disks can be made and opened.
+ *   On a host that has joined a manager, and has the module loaded, it is the mode
+ *   that the manager gave last; incapable before it gave one.
  *
  * provider.create       change  {"type":"native", "name":s, ["require_tpm":b],
  *                                ["allow_unsealed":b]}
@@ -99,8 +102,24 @@
  *
  *   PROVIDER = {"name":s, "uuid":s, "type":"native"|"standard",
  *     "created":time|null (standard), "protection":"tpm"|"unsealed"|"key-server",
- *     "default":b, "backed_up":b (true for a standard one: its keys are not here),
+ *     "default":b, "managed":b (given by the manager),
+ *     "backed_up":b (true for standard and managed ones: their keys are elsewhere, too),
  *     "backup_time":time|null, "disks":n}
+ *
+ * host.join             change  {"url":s, ["name":s]}, files: token
+ *   -> {"manager":MANAGER}
+ *   url: https://NAME[:PORT]. name: how the manager lists this host, default: this
+ *   machine's name. token: as common/jointoken.h has it. EEXIST: joined already.
+ * host.leave            change  {["force":b]} -> {"url":s, "host":s}
+ *   Forgets the manager: its keys, its providers, the certificate. What is attached
+ *   goes on. EBUSY while a disk that the agent knows has a wrap of one of the
+ *   providers, unless force. The manager is not told: the host is removed there.
+ * host.show             read    -> {"manager":MANAGER|null (not joined)}
+ *
+ *   MANAGER = {"url":s, "host":s (UUID), "name":s|null (not connected yet),
+ *     "connected":b, "connected_since":time|null, "certificate_end":time,
+ *     "mode":as in status, "protection":"tpm"|"unsealed" (of the certificate's key),
+ *     "trouble":s|null (why there is no connection)}
  *
  * disk.create           change  {"device":s, "vm":s, ["disk":s], ["provider":s],
  *                                ["sector_size":n], ["key_bits":n],
@@ -109,7 +128,8 @@
  *   disk: default the last part of device's path. sector_size: 512, 1024, 2048,
  *   4096, default 4096 (512 where the device's size is no multiple). key_bits:
  *   256 or 512, default 512. header: path of a detached header to be made.
- *   EEXIST when the device carries a LUKS header already and not force.
+ *   EEXIST when the device carries a LUKS header already and not force. EACCES
+ *   where the provider is the manager's and the mode is not safe.
  *
  * disk.attach           change  {"device":s, "name":s, ["header":s],
  *                                ["discard":b], ["key_loss":"queue"|"error"],

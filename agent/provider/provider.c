@@ -179,6 +179,9 @@ static int get_content(struct provider_registry *registry, const char *name,
 	if (!provider.ops->local)
 		return error_fail(e, EOPNOTSUPP, "Provider \"%s\" has no key on this host to be backed "
 				  "up: its keys are at its key server", provider.name);
+	if (provider.managed)
+		return error_fail(e, EOPNOTSUPP, "Provider \"%s\" was given by the manager: back it up "
+				  "there", provider.name);
 	memcpy(ret->provider, provider.id, UUID_SIZE);
 	memcpy(ret->name, provider.name, sizeof(ret->name));
 	return native_kdk(registry, &provider, /* fresh= */ false, &ret->kdk, e);
@@ -418,15 +421,13 @@ static int ask_in_use(struct provider_registry *registry, const char *name,
 	return r;
 }
 
-int provider_delete(struct provider_registry *registry, const char *name, struct error *e)
+int registry_delete(struct provider_registry *registry, const char *name, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = NULL;
 	struct provider *provider;
 	uint8_t id[UUID_SIZE];
 	int r;
 
-	if (!name)
-		return error_usage(e, "Which provider is to be deleted has to be said");
 	r = begin_delete(registry, name, id, e);
 	if (r < 0)
 		return r;
@@ -441,6 +442,20 @@ int provider_delete(struct provider_registry *registry, const char *name, struct
 	if (r < 0 && registry_find_id(registry, id))
 		provider->deleting = false;
 	return r;
+}
+
+int provider_delete(struct provider_registry *registry, const char *name, struct error *e)
+{
+	struct provider provider;
+	int r;
+
+	if (!name)
+		return error_usage(e, "Which provider is to be deleted has to be said");
+	r = registry_copy(registry, name, &provider, e);
+	if (r == 0 && provider.managed)
+		return error_set(e, EPERM, EXIT_NOT_ALLOWED, 0, "Provider \"%s\" was given by the manager, "
+				 "and goes only by its word", provider.name);
+	return r < 0 ? r : registry_delete(registry, name, e);
 }
 
 static void fill_locator(const struct provider *provider, struct key_locator *ret)
@@ -463,7 +478,7 @@ int provider_key_new(struct provider_registry *registry, const char *name,
 	if (provider.deleting)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Provider \"%s\" makes no new keys: it is being deleted", provider.name);
-	if (provider.ops->local && provider.backed_up == 0)
+	if (provider.ops->local && !provider.managed && provider.backed_up == 0)
 		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "Provider \"%s\" makes no keys before it is backed up: run vmcryptctl "
 				 "provider backup %s --out FILE --password-file FILE", provider.name,

@@ -23,6 +23,7 @@
 #include "common/errors.h"
 #include "common/secret.h"
 #include "crypto/locator.h"
+#include "provider/tpm.h"
 
 /** PROVIDERS_MAX - providers that one host can have */
 #define PROVIDERS_MAX 64
@@ -103,7 +104,8 @@ struct provider_settings {
  *	restoring: the file it came from is its backup.
  * @sealing: SEALING_TPM, SEALING_NONE or, for a standard one, SEALING_KEY_SERVER
  * @is_default: used when no provider is named
- * @usable: makes new keys: backed up, or a standard one
+ * @managed: given by the manager, which keeps its key, too
+ * @usable: makes new keys: backed up, managed, or a standard one
  */
 struct provider_info {
 	uint8_t id[UUID_SIZE];
@@ -113,6 +115,7 @@ struct provider_info {
 	int64_t backed_up;
 	enum provider_sealing sealing;
 	bool is_default;
+	bool managed;
 	bool usable;
 };
 
@@ -159,7 +162,7 @@ int provider_show(struct provider_registry *registry, const char *name,
 
 /**
  * provider_info_to_json() - {id, name, type, created (null: not here), backed_up (null: never),
- * sealing, default, usable}; NULL when out of memory
+ * sealing, default, managed, usable}; NULL when out of memory
  */
 json_t *provider_info_to_json(const struct provider_info *info);
 
@@ -239,7 +242,7 @@ int provider_check(struct provider_registry *registry, const char *name, struct 
 /**
  * provider_delete() - erase a provider from this host
  *
- * Return: 0; -EBUSY (in use; the text says by what), -ENOENT.
+ * Return: 0; -EBUSY (in use; the text says by what), -ENOENT, -EPERM (given by the manager).
  */
 int provider_delete(struct provider_registry *registry, const char *name, struct error *e);
 
@@ -316,8 +319,65 @@ int provider_key_put(struct provider_registry *registry, const uint8_t provider[
 int provider_key_remove(struct provider_registry *registry, const uint8_t provider[UUID_SIZE],
 			const char *key_id, struct error *e);
 
+/** provider_key_known() - whether such a key is here; no use of it */
+bool provider_key_known(struct provider_registry *registry, const uint8_t provider[UUID_SIZE],
+			const char *key_id);
+
 /** provider_keys_forget() - erase all keys of standard providers */
 void provider_keys_forget(struct provider_registry *registry);
+
+/**
+ * struct provider_managed - a native provider that the manager gives
+ * @id: its UUID
+ * @name: as provider_name_valid() has it
+ * @created: seconds since 1970
+ * @require_tpm: not without one
+ * @is_default: becomes this host's default
+ */
+struct provider_managed {
+	uint8_t id[UUID_SIZE];
+	const char *name;
+	int64_t created;
+	bool require_tpm;
+	bool is_default;
+};
+
+/**
+ * provider_put_managed() - take it
+ * @kdk: KDK_SIZE bytes
+ *
+ * It makes keys at once: the manager keeps its KDK. One that is here with the same KDK
+ * becomes managed, is renamed and sealed anew.
+ *
+ * Return: 0; -EEXIST (another provider has the name or the UUID), -EKEYREJECTED (it is here
+ * with another KDK, and stays), -ENODEV (no TPM), -EINVAL, -EBADMSG.
+ */
+int provider_put_managed(struct provider_registry *registry, const struct provider_managed *managed,
+			 const struct secret *kdk, struct error *e);
+
+/**
+ * provider_remove_managed() - erase it
+ *
+ * Return: 0; -EBUSY (in use; the text says by what), -ENOENT, -EINVAL (not managed).
+ */
+int provider_remove_managed(struct provider_registry *registry, const uint8_t id[UUID_SIZE],
+			    struct error *e);
+
+/**
+ * provider_forget_managed() - erase all that came from the manager, whatever uses it:
+ * standard providers with their keys, and managed ones
+ */
+int provider_forget_managed(struct provider_registry *registry, struct error *e);
+
+/*
+ * The TPM for what the agent keeps beside providers: the talks of one process with it must
+ * not meet. As tpm_present(), tpm_seal() and tpm_unseal().
+ */
+int provider_tpm_present(struct provider_registry *registry, struct error *e);
+int provider_tpm_seal(struct provider_registry *registry, const struct secret *secret,
+		      struct tpm_sealed *ret, struct error *e);
+int provider_tpm_unseal(struct provider_registry *registry, const struct tpm_sealed *sealed,
+			struct secret *ret, struct error *e);
 
 /** provider_key_count() - how many keys of standard providers are here */
 size_t provider_key_count(struct provider_registry *registry);

@@ -256,7 +256,8 @@ static void fill_info(const struct provider_registry *registry, const struct pro
 		.sealing = provider->sealing,
 		.is_default = registry->has_default &&
 			memcmp(registry->default_id, provider->id, UUID_SIZE) == 0,
-		.usable = !provider->ops->local || provider->backed_up > 0,
+		.managed = provider->managed,
+		.usable = !provider->ops->local || provider->managed || provider->backed_up > 0,
 	};
 	memcpy(ret->id, provider->id, sizeof(ret->id));
 	memcpy(ret->name, provider->name, sizeof(ret->name));
@@ -310,11 +311,11 @@ json_t *provider_info_to_json(const struct provider_info *info)
 	uuid_format(info->id, id);
 	time_format(info->created, created);
 	time_format(info->backed_up, backed_up);
-	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:b, s:b}", "id", id, "name", info->name,
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:s, s:b, s:b, s:b}", "id", id, "name", info->name,
 			 "type", info->type, "created", info->created > 0 ? created : NULL,
 			 "backed_up", info->backed_up > 0 ? backed_up : NULL,
 			 "sealing", sealing_text(info->sealing), "default", info->is_default,
-			 "usable", info->usable);
+			 "managed", info->managed, "usable", info->usable);
 }
 
 int provider_set_default(struct provider_registry *registry, const char *name, struct error *e)

@@ -60,6 +60,7 @@ struct provider_ops {
  * @sealed: the KDK, with SEALING_TPM
  * @fingerprint: tells the right KDK from a damaged or foreign one
  * @cached: the KDK as the TPM unsealed it, or empty; always empty in a copy
+ * @managed: a native one that the manager gave
  * @deleting: makes no new keys, for it is about to go
  */
 struct provider {
@@ -72,6 +73,7 @@ struct provider {
 	struct tpm_sealed sealed;
 	uint8_t fingerprint[KDK_FINGERPRINT_SIZE];
 	struct secret cached;
+	bool managed;
 	bool deleting;
 };
 
@@ -205,6 +207,12 @@ int registry_cached(struct provider_registry *registry, const struct provider *p
  */
 void registry_cache(struct provider_registry *registry, const struct provider *provider,
 		    const struct secret *kdk);
+
+/**
+ * registry_delete() - provider_delete(), of a managed one, too; takes the lock
+ * @name: or the text of its UUID
+ */
+int registry_delete(struct provider_registry *registry, const char *name, struct error *e);
 
 /**
  * native_seal() - set how the KDK is kept: @provider's sealing, sealed object and

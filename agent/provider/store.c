@@ -84,6 +84,7 @@ static json_t *provider_to_json(const struct provider *provider, const struct se
 			 "backed_up", provider->backed_up > 0 ? backed_up : NULL,
 			 "sealing", sealing_text(provider->sealing));
 	if (!json || json_set_uuid(json, "id", provider->id) < 0 ||
+	    (provider->managed && json_object_set_new(json, "managed", json_true()) < 0) ||
 	    json_set_base64(json, "fingerprint", provider->fingerprint, KDK_FINGERPRINT_SIZE) < 0)
 		return NULL;
 	r = tpm ? json_object_set_new(json, "tpm", tpm_sealed_to_json(&provider->sealed)) :
@@ -161,6 +162,8 @@ static int parse_facts(const json_t *json, const char *what, struct provider *pr
 	if (r == 0)
 		r = json_get_base64(json, what, "fingerprint", provider->fingerprint,
 				    KDK_FINGERPRINT_SIZE, e);
+	if (r == 0 && json_has(json, "managed"))
+		r = json_get_bool(json, what, "managed", &provider->managed, e);
 	return r;
 }
 
@@ -198,7 +201,7 @@ static int provider_from_json(const json_t *json, const char *what, struct provi
 {
 	static const char *const known[] = {
 		"v", "type", "id", "name", "created", "backed_up", "sealing", "fingerprint",
-		"tpm", "kdk", NULL
+		"tpm", "kdk", "managed", NULL
 	};
 	static const char *const standard[] = { "v", "type", "id", "name", NULL };
 	_cleanup_(cleanup_provider) struct provider *provider = NULL;

@@ -153,6 +153,19 @@ def reading_an_empty_agent():
     one.fails("disk", "show", "none", says="none")
 
 
+def without_a_manager():
+    equal(one.json("host", "show"), {"manager": None})
+    one.works("host", "show", says="joined no manager")
+    one.fails("host", "leave", says="joined no manager")
+    token = write("token", "vmj1." + "A" * 86 + "\n")
+    one.fails("host", "join", "http://127.0.0.1", "--token-file", token, status=2, says="begin with https")
+    one.fails("host", "join", "https://127.0.0.1:1", "--token-file", token, "--name", "a b", status=2, says="called")
+    one.fails("host", "join", "https://127.0.0.1:1", "--token-file", token, status=3, says="127.0.0.1 port 1")
+    write("token", "something else\n")
+    one.fails("host", "join", "https://127.0.0.1:1", "--token-file", token, status=2, says="token")
+    equal(one.json("status")["manager"], None)
+
+
 def provider_without_a_tpm():
     one.fails("provider", "create", "native", "main", says="--allow-unsealed|allow_unsealed")
     one.fails("provider", "create", "native", "main", "--require-tpm", says="TPM")
@@ -344,13 +357,13 @@ def secrets_stay_secret():
 
 
 def every_definition_was_used():
-    """Which need the kernel module is known; all others were held to a real output."""
+    """Which need the kernel module or a manager is known; all others were held to a real output."""
     names = {name for name in SCHEMA["$defs"] if "." in name or name in ("status", "error")}
-    equal(names - SEEN, {"disk.attach", "disk.detach", "key.list"})
+    equal(names - SEEN, {"disk.attach", "disk.detach", "host.join", "host.leave", "key.list"})
 
 
 try:
-    run([agent_starts, reading_an_empty_agent, provider_without_a_tpm, no_disk_before_the_backup, backup_and_restore,
+    run([agent_starts, reading_an_empty_agent, without_a_manager, provider_without_a_tpm, no_disk_before_the_backup, backup_and_restore,
          disks, table, exported_keys, without_the_module, locks_last, every_operation_is_recorded, follow,
          restored_on_another_host, strangers_are_refused, secrets_stay_secret, every_definition_was_used])
 finally:

@@ -130,7 +130,7 @@ static void test_privileges(void **state)
 	/* What only looks; everything else is root's. */
 	static const char *const reads[] = {
 		"status", "provider.list", "provider.show", "provider.check", "disk.table",
-		"disk.list", "disk.show", "key.list", "event.list",
+		"disk.list", "disk.show", "host.show", "key.list", "event.list",
 	};
 	const struct op *op;
 	struct error e;

@@ -384,7 +384,8 @@ static void a_full_disk_leaves_no_half_provider(void **state)
 static void json_shows_no_secret(void **state)
 {
 	static const char *const members[] = {
-		"id", "name", "type", "created", "backed_up", "sealing", "default", "usable"
+		"id", "name", "type", "created", "backed_up", "sealing", "default",
+		"managed", "usable"
 	};
 	struct provider_registry *registry = must_open(NO_TPM);
 	struct provider_restore_plan plan = { .exists = true };

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Operations of the control socket on behalf of the manager's users. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/json.h"
+#include "host/call.h"
+#include "host/callstart.h"
+#include "host/linkstate.h"
+
+/* One that is under way in a worker of the host's. */
+struct run {
+	struct link *link;
+	struct link_order *order;
+};
+
+static void fail(struct link *link, struct link_order *order, const struct error *e)
+{
+	link_answer(link, order, NULL, &(struct channel_failure){ .error = *e });
+}
+
+static void run_done(json_t *result, const struct error *e, void *userdata)
+{
+	struct run *run = userdata;
+
+	if (error_is_set(e))
+		fail(run->link, run->order, e);
+	else
+		link_answer(run->link, run->order, result, NULL);
+	free(run);
+}
+
+static int parse(const struct link_order *order, struct request *ret, struct error *e)
+{
+	const json_t *args = order->frame.body;
+
+	ret->op = op_find(json_text(args, "op"));
+	ret->args = json_object_get(args, "args");
+	if (!ret->op || !ret->op->remote)
+		return error_fail(e, EOPNOTSUPP, "A manager cannot run \"%.64s\" on a host",
+				  json_text(args, "op"));
+	return request_check_args(ret->op, ret->args, e);
+}
+
+/* In the main loop, which is where work is handed to workers. */
+static void start(struct link *link, struct link_order *order)
+{
+	struct request request = { .id = -1 };
+	struct run *run = calloc(1, sizeof(*run));
+	struct error e = ERROR_NULL;
+	char user[CALL_USER_MAX];
+	int r;
+
+	r = run ? parse(order, &request, &e) : error_oom(&e);
+	if (r == 0) {
+		*run = (struct run){ .link = link, .order = order };
+		snprintf(user, sizeof(user), "%.100s@manager",
+			 json_text(order->frame.body, "user"));
+		r = call_start_remote(link->host, &request, user, run_done, run, &e);
+	}
+	if (r < 0) {
+		free(run);
+		fail(link, order, &e);
+	}
+}
+
+static struct link_order *next_run(struct link *link)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
+	struct link_order *order = STAILQ_FIRST(&link->runs);
+
+	if (order)
+		STAILQ_REMOVE_HEAD(&link->runs, entry);
+	return order;
+}
+
+static int on_run(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct link *link = userdata;
+	struct link_order *order;
+	uint64_t count;
+
+	(void)source;
+	(void)revents;
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return -errno;
+	while ((order = next_run(link)))
+		start(link, order);
+	return 0;
+}
+
+void link_run(struct link *link, struct link_order *order)
+{
+	const uint64_t one = 1;
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
+
+	STAILQ_INSERT_TAIL(&link->runs, order, entry);
+	/* A full counter means that the loop is awake already. */
+	if (write(link->run_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+int link_run_init(struct link *link)
+{
+	int r;
+
+	link->run_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (link->run_fd < 0)
+		return -errno;
+	if (!link->host->event)
+		return 0;
+	r = sd_event_add_io(link->host->event, &link->run_source, link->run_fd, EPOLLIN, on_run,
+			    link);
+	return r < 0 ? r : 0;
+}
+
+void link_run_done(struct link *link)
+{
+	struct link_order *order;
+
+	sd_event_source_disable_unref(link->run_source);
+	link->run_fd = close_fd(link->run_fd);
+	while ((order = next_run(link)))
+		link_answer(link, order, NULL, NULL);
+}

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The host's end of the channel, against a manager that the test plays, rightly or
+ * wrongly.
+ */
+#include "link_fixture.h"
+
+#include "crypto/gcm.h"
+#include "crypto/wrap.h"
+#include "host/linkstate.h"
+
+#define PROVIDER_1 "33333333-3333-4333-8333-333333333333"
+#define PROVIDER_2 "44444444-4444-4444-8444-444444444444"
+#define KEY_BYTES "0123456789abcdef0123456789abcdef"
+
+static uint64_t in_s(unsigned int seconds)
+{
+	return (uint64_t)time_monotonic_ms() + seconds * 1000ULL;
+}
+
+static json_t *sealed_key(const char *key_id, const char *bytes)
+{
+	struct secret kek = unit_secret(bytes, KEK_SIZE);
+	uint8_t provider[UUID_SIZE], id[UUID_SIZE];
+	char text[BASE64_SIZE(BOX_SIZE_MAX)];
+	struct box box;
+
+	uuid_parse_text(PROVIDER_1, provider);
+	uuid_parse_text(HOST_1, id);
+	must(box_seal_kek(host_public, provider, key_id, id, &kek, &box, &e));
+	secret_done(&kek);
+	base64_encode(box.data, box.size, text);
+	return json_pack("{s:s, s:s, s:s, s:s}", "provider", PROVIDER_1, "provider_name", "kms",
+			 "key", key_id, "sealed", text);
+}
+
+static json_t *one_provider(void)
+{
+	return json_pack("{s:[{s:s, s:s, s:s, s:b}]}", "providers", "uuid", PROVIDER_1, "name",
+			 "kms", "type", "standard", "default", 1);
+}
+
+/* Joined, connected, safe, with a provider. */
+static struct peer *ready(void)
+{
+	struct peer *peer;
+
+	join_well();
+	peer = hello_well();
+	ask_well(peer, "mode.set", json_pack("{s:s}", "mode", "safe"));
+	ask_well(peer, "provider.set", one_provider());
+	return peer;
+}
+
+static int get_key(const char *key_id, struct secret *ret, struct error *ret_e)
+{
+	struct key_locator locator = { .provider_name = "kms" };
+	const struct key_use use = { .vm = "web1", .disk = "root" };
+
+	uuid_parse_text(PROVIDER_1, locator.provider);
+	snprintf(locator.key_id, sizeof(locator.key_id), "%s", key_id);
+	*ret_e = ERROR_NULL;
+	return provider_key_get(host.providers, &locator, &use, ret, ret_e);
+}
+
+static void has_key(const char *key_id, const char *bytes)
+{
+	_cleanup_secret_ struct secret kek = SECRET_NULL;
+	struct error why;
+
+	if (get_key(key_id, &kek, &why) < 0)
+		fail_msg("%s", why.text);
+	assert_int_equal(kek.size, KEK_SIZE);
+	assert_memory_equal(kek.data, bytes, KEK_SIZE);
+}
+
+static void survives_a_restart(void **state)
+{
+	struct link_view view;
+	struct peer *peer;
+
+	(void)state;
+	peer = ready();
+	host_close();
+	peer_close(peer);
+	host_open(NULL);
+	link_look(host.link, &view);
+	assert_true(view.joined);
+	assert_int_equal(view.mode, MODE_SAFE);
+	peer = hello_well();
+	wait_connected(true);
+	peer_close(peer);
+}
+
+/* Each of these ends the connection, and the host dials anew. */
+static void breaks_the_rules(void **state)
+{
+	static const char *const bad[] = {
+		"x", "{}", "[]", "{\"id\":1}", "{\"id\":77,\"ok\":true,\"result\":{}}",
+		"{\"id\":1,\"op\":\"mode.set\",\"args\":{},\"more\":1}", "\xff\xfe",
+	};
+	char *large = calloc(1, CHANNEL_FRAME_MAX + 2);
+	struct peer *peer;
+	size_t i;
+
+	(void)state;
+	memset(large, ' ', CHANNEL_FRAME_MAX + 1);
+	join_well();
+	for (i = 0; i < ARRAY_SIZE(bad) + 3; i++) {
+		peer = hello_well();
+		if (i < ARRAY_SIZE(bad))
+			send_text(peer, bad[i]);
+		else if (i == ARRAY_SIZE(bad))
+			send_frame(peer, FIN | OP_BINARY, "{}", 2);
+		else if (i == ARRAY_SIZE(bad) + 1)
+			send_text(peer, large);
+		/* The last one dies in the middle of a frame. */
+		else
+			peer_write(peer, "\x81\x7e\x10", 3);
+		while (i < ARRAY_SIZE(bad) + 2) {
+			json_t *message = read_message(peer);
+
+			if (!message)
+				break;
+			json_decref(message);
+		}
+		peer_close(peer);
+	}
+	peer = hello_well();
+	wait_connected(true);
+	peer_close(peer);
+	free(large);
+}
+
+static void leaves_the_channel_open(void **state)
+{
+	struct peer *peer;
+
+	(void)state;
+	join_well();
+	peer = hello_well();
+	ask_badly(peer, "no.such", json_object(), "EOPNOTSUPP");
+	ask_badly(peer, "hello", json_object(), "EOPNOTSUPP");
+	ask_badly(peer, "mode.set", json_pack("{s:s}", "mode", "x"), "EBADMSG");
+	ask_badly(peer, "mode.set", json_object(), "EBADMSG");
+	ask_badly(peer, "run", json_pack("{s:s, s:{}, s:s}", "op", "status", "args", "user", "u\n"),
+		  "EBADMSG");
+	ask_well(peer, "mode.set", json_pack("{s:s}", "mode", "prepared"));
+	peer_close(peer);
+}
+
+static void refused_hello(void **state)
+{
+	struct link_view view;
+	struct peer *peer;
+	json_t *hello;
+
+	(void)state;
+	join_well();
+	peer = peer_accept();
+	hello = expect(peer, "hello");
+	answer_failure(peer, hello, EXIT_NOT_ALLOWED, "EACCES", NULL, "this host was removed");
+	assert_null(read_message(peer));
+	json_decref(hello);
+	peer_close(peer);
+	/* Another host's name is no better. */
+	peer = peer_accept();
+	hello = expect(peer, "hello");
+	answer(peer, hello, json_pack("{s:s, s:s}", "host", PROVIDER_1, "name", "x"));
+	assert_null(read_message(peer));
+	json_decref(hello);
+	peer_close(peer);
+	link_look(host.link, &view);
+	assert_false(view.connected);
+	assert_true(error_is_set(&view.trouble));
+}
+
+static void keys_are_pushed(void **state)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	struct peer *peer = ready();
+	json_t *key, *refused;
+
+	(void)state;
+	ask_well(peer, "key.push", json_pack("{s:[o]}", "keys", sealed_key("k1", KEY_BYTES)));
+	has_key("k1", KEY_BYTES);
+	/* Sealed for another key: it does not open. */
+	key = sealed_key("k2", KEY_BYTES);
+	json_object_set_new(key, "key", json_string("k3"));
+	reply = ask(peer, "key.push", json_pack("{s:[o, o]}", "keys", key,
+						sealed_key("k4", KEY_BYTES)));
+	refused = json_object_get(json_object_get(reply, "result"), "refused");
+	assert_int_equal(json_array_size(refused), 1);
+	assert_string_equal(json_text(json_array_get(refused, 0), "key"), "k3");
+	has_key("k4", KEY_BYTES);
+	ask_well(peer, "key.remove", json_pack("{s:s, s:s}", "provider", PROVIDER_1, "key", "k4"));
+	ask_badly(peer, "key.remove", json_pack("{s:s, s:s}", "provider", PROVIDER_1, "key", "k4"),
+		  "ENOENT");
+	peer_close(peer);
+}
+
+/* A host that is not safe takes none, and forgets those that it had. */
+static void only_a_safe_host_has_keys(void **state)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	struct peer *peer = ready();
+
+	(void)state;
+	ask_well(peer, "key.push", json_pack("{s:[o]}", "keys", sealed_key("k1", KEY_BYTES)));
+	assert_int_equal(provider_key_count(host.providers), 1);
+	must(link_check_safe(host.link, &e));
+	ask_well(peer, "mode.set", json_pack("{s:s}", "mode", "pending-incapable"));
+	assert_int_equal(provider_key_count(host.providers), 0);
+	assert_int_equal(link_check_safe(host.link, &e), -EACCES);
+	assert_int_equal(e.status, EXIT_NOT_ALLOWED);
+	reply = ask(peer, "key.push", json_pack("{s:[o]}", "keys", sealed_key("k1", KEY_BYTES)));
+	assert_int_equal(json_array_size(json_object_get(json_object_get(reply, "result"),
+							 "refused")), 1);
+	assert_int_equal(provider_key_count(host.providers), 0);
+	peer_close(peer);
+}
+
+static void keys_are_probed(void **state)
+{
+	_cleanup_json_ json_t *reply = NULL;
+	_cleanup_secret_ struct secret plain = SECRET_NULL;
+	uint8_t nonce[CHANNEL_NONCE_SIZE] = { 1, 2, 3 }, iv[12], tag[16], data[CHANNEL_NONCE_SIZE];
+	struct secret kek = unit_secret(KEY_BYTES, KEK_SIZE);
+	char text[BASE64_SIZE(CHANNEL_NONCE_SIZE)];
+	const char aad[] = CHANNEL_PROBE_LABEL "|" HOST_1;
+	struct peer *peer = ready();
+	json_t *result;
+
+	(void)state;
+	base64_encode(nonce, sizeof(nonce), text);
+	reply = ask(peer, "key.probe", json_pack("{s:o, s:s}", "key", sealed_key("k1", KEY_BYTES),
+						 "nonce", text));
+	result = json_object_get(reply, "result");
+	must(json_get_base64(result, "probe", "iv", iv, sizeof(iv), &e));
+	must(json_get_base64(result, "probe", "tag", tag, sizeof(tag), &e));
+	must(json_get_base64(result, "probe", "ciphertext", data, sizeof(data), &e));
+	assert_int_equal(gcm_open(&kek, iv, aad, strlen(aad), data, sizeof(data), tag, &plain), 0);
+	assert_memory_equal(plain.data, nonce, sizeof(nonce));
+	assert_int_equal(provider_key_count(host.providers), 0);
+	secret_done(&kek);
+	peer_close(peer);
+}
+
+/* A thread that wants a key. */
+struct wanting {
+	pthread_t thread;
+	const char *key_id;
+	struct secret kek;
+	int r;
+	struct error e;
+};
+
+static void *wanting_main(void *arg)
+{
+	struct wanting *w = arg;
+
+	w->r = get_key(w->key_id, &w->kek, &w->e);
+	return NULL;
+}
+
+static void want(struct wanting *w, const char *key_id)
+{
+	*w = (struct wanting){ .key_id = key_id };
+	assert_int_equal(pthread_create(&w->thread, NULL, wanting_main, w), 0);
+}
+
+static void keys_are_fetched(void **state)
+{
+	struct peer *peer = ready();
+	struct wanting w;
+	json_t *request;
+
+	(void)state;
+	wait_connected(true);
+	want(&w, "k1");
+	request = expect(peer, "key.get");
+	assert_string_equal(json_text(json_object_get(request, "args"), "key"), "k1");
+	assert_string_equal(json_text(json_object_get(request, "args"), "vm"), "web1");
+	answer(peer, request, sealed_key("k1", KEY_BYTES));
+	json_decref(request);
+	pthread_join(w.thread, NULL);
+	if (w.r < 0)
+		fail_msg("%s", w.e.text);
+	assert_memory_equal(w.kek.data, KEY_BYTES, KEK_SIZE);
+	secret_done(&w.kek);
+
+	/* Not allowed: 4. */
+	want(&w, "k2");
+	request = expect(peer, "key.get");
+	answer_failure(peer, request, EXIT_NOT_ALLOWED, "EACCES", NULL, "another host's VM");
+	json_decref(request);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.r, -EACCES);
+	assert_int_equal(w.e.status, EXIT_NOT_ALLOWED);
+	unit_speaks(&w.e, "another host's VM");
+
+	/* Cannot be had: 3, and the reason. */
+	want(&w, "k3");
+	request = expect(peer, "key.get");
+	answer_failure(peer, request, EXIT_NO_KEY, "ENOKEY", "KeyStateMissingInKMS", "it is gone");
+	json_decref(request);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.r, -ENOKEY);
+	assert_int_equal(w.e.status, EXIT_NO_KEY);
+	unit_speaks(&w.e, "KeyStateMissingInKMS");
+
+	/* Another key than the one that was asked for. */
+	want(&w, "k4");
+	request = expect(peer, "key.get");
+	answer(peer, request, sealed_key("k5", KEY_BYTES));
+	json_decref(request);
+	pthread_join(w.thread, NULL);
+	assert_true(w.r < 0);
+
+	/* The manager dies with the question in hand. */
+	want(&w, "k6");
+	json_decref(expect(peer, "key.get"));
+	peer_close(peer);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.r, -ENOKEY);
+	assert_int_equal(w.e.status, EXIT_NO_KEY);
+	/* What is here still serves. */
+	has_key("k1", KEY_BYTES);
+}
+
+static void an_answer_never_comes(void **state)
+{
+	struct channel_failure why;
+	struct peer *peer = ready();
+	json_t *result, *request;
+	int i;
+
+	(void)state;
+	wait_connected(true);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(uplink_ask(host.link, "key.get",
+					    json_pack("{s:s, s:s, s:n}", "provider", PROVIDER_1,
+						      "key", "k1", "vm"),
+					    in_s(0) + 50, &result, NULL, &why), -ETIMEDOUT);
+		assert_int_equal(why.error.status, EXIT_NO_KEY);
+	}
+	/* Those that come late are dropped, and the channel stays. */
+	for (i = 0; i < 3; i++) {
+		request = expect(peer, "key.get");
+		answer(peer, request, sealed_key("k1", KEY_BYTES));
+		json_decref(request);
+	}
+	ask_well(peer, "mode.set", json_pack("{s:s}", "mode", "safe"));
+	peer_close(peer);
+}
+
+static void waits_are_bounded(void **state)
+{
+	struct channel_failure why;
+	struct peer *peer = ready();
+	json_t *result;
+	int i, r = 0;
+
+	(void)state;
+	wait_connected(true);
+	for (i = 0; i <= CHANNEL_PENDING_MAX && r != -EAGAIN; i++)
+		r = uplink_ask(host.link, "key.get",
+			       json_pack("{s:s, s:s, s:n}", "provider", PROVIDER_1, "key", "k1", "vm"),
+			       in_s(0) + 1, &result, NULL, &why);
+	assert_int_equal(r, -EAGAIN);
+	peer_close(peer);
+}
+
+/* A manager that is silent is given up. */
+static void silence(void **state)
+{
+	struct link_times times = quick;
+	struct peer *peer;
+
+	(void)state;
+	host_close();
+	times.ping_ms = 20;
+	times.dead_ms = 400;
+	host_open(&times);
+	join_well();
+	peer = hello_well();
+	wait_connected(true);
+	/* Nothing is read, so no ping is answered. */
+	wait_connected(false);
+	peer_close(peer);
+	/* What was dialled since says hello as well. */
+	peer = hello_well();
+	peer_close(peer);
+}
+
+static void managed_providers(void **state)
+{
+	_cleanup_secret_ struct secret kek = SECRET_NULL;
+	struct secret kdk = unit_secret("abcdefghijklmnopqrstuvwxyz012345", 32);
+	uint8_t provider[UUID_SIZE], id[UUID_SIZE];
+	char text[BASE64_SIZE(BOX_SIZE_MAX)];
+	struct peer *peer = ready();
+	struct provider_info info;
+	struct key_locator locator;
+	struct box box;
+	json_t *push;
+
+	(void)state;
+	uuid_parse_text(PROVIDER_2, provider);
+	uuid_parse_text(HOST_1, id);
+	must(box_seal_kdk(host_public, provider, id, &kdk, &box, &e));
+	secret_done(&kdk);
+	base64_encode(box.data, box.size, text);
+	push = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s}", "provider", PROVIDER_2, "name", "native",
+			 "created", "2026-01-01T00:00:00Z", "require_tpm", 1, "default", 1, "sealed",
+			 text);
+	ask_badly(peer, "kdk.push", json_incref(push), "ENODEV");
+	json_object_set_new(push, "require_tpm", json_false());
+	ask_well(peer, "kdk.push", json_incref(push));
+	ask_well(peer, "kdk.push", push);
+	must(provider_show(host.providers, NULL, &info, &e));
+	assert_string_equal(info.name, "native");
+	assert_true(info.managed && info.usable);
+	must(provider_key_new(host.providers, NULL, NULL, &locator, &kek, &e));
+	assert_int_equal(provider_delete(host.providers, "native", &e), -EPERM);
+	ask_badly(peer, "provider.remove", json_pack("{s:s}", "provider", PROVIDER_1), "EINVAL");
+	ask_badly(peer, "provider.remove", json_pack("{s:s}", "provider", HOST_1), "ENOENT");
+	ask_well(peer, "provider.remove", json_pack("{s:s}", "provider", PROVIDER_2));
+	assert_int_equal(provider_show(host.providers, "native", &info, &e), -ENOENT);
+	peer_close(peer);
+}
+
+static void certificates_are_renewed(void **state)
+{
+	_cleanup_certificate_ struct authority_certificate issued = { .pem = NULL };
+	struct peer *peer = ready(), *next;
+	const char *csr;
+	json_t *request;
+	X509 *before, *after;
+
+	(void)state;
+	wait_connected(true);
+	before = SSL_get1_peer_certificate(peer->ssl);
+	/* As if its end were near. */
+	pthread_mutex_lock(&host.link->lock);
+	host.link->identity.certificate_end = time_now() + 3600;
+	host.link->renew_at = 0;
+	pthread_cond_broadcast(&host.link->changed);
+	pthread_mutex_unlock(&host.link->lock);
+	request = expect(peer, "cert.renew");
+	csr = json_text(json_object_get(request, "args"), "csr");
+	must(authority_issue_host(authority, HOST_1, csr, strlen(csr), &issued, &e));
+	answer(peer, request, json_pack("{s:s}", "certificate", issued.pem));
+	json_decref(request);
+	next = hello_well();
+	after = SSL_get1_peer_certificate(next->ssl);
+	assert_int_not_equal(X509_cmp(before, after), 0);
+	X509_free(before);
+	X509_free(after);
+	peer_close(peer);
+	peer_close(next);
+	/* The new one is what the next start dials with. */
+	host_close();
+	host_open(NULL);
+	peer = hello_well();
+	peer_close(peer);
+}
+
+static void removed_host_forgets(void **state)
+{
+	struct peer *peer = ready();
+	struct provider_info info;
+	struct link_view view;
+
+	(void)state;
+	ask_well(peer, "key.push", json_pack("{s:[o]}", "keys", sealed_key("k1", KEY_BYTES)));
+	ask_well(peer, "host.removed", json_object());
+	assert_null(read_message(peer));
+	peer_close(peer);
+	wait_connected(false);
+	host_close();
+	assert_int_equal(unit_count(unit_path(host_dir, "manager"), ""), 0);
+	host_open(NULL);
+	link_look(host.link, &view);
+	assert_false(view.joined);
+	assert_int_equal(provider_key_count(host.providers), 0);
+	assert_int_equal(provider_show(host.providers, "kms", &info, &e), -ENOENT);
+	assert_int_equal(link_leave(host.link, &e), -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		link_test(survives_a_restart),
+		link_test(breaks_the_rules),
+		link_test(leaves_the_channel_open),
+		link_test(refused_hello),
+		link_test(keys_are_pushed),
+		link_test(only_a_safe_host_has_keys),
+		link_test(keys_are_probed),
+		link_test(keys_are_fetched),
+		link_test(an_answer_never_comes),
+		link_test(waits_are_bounded),
+		link_test(silence),
+		link_test(managed_providers),
+		link_test(certificates_are_renewed),
+		link_test(removed_host_forgets),
+	};
+
+	log_set_level(getenv("LINK_LOG") ? LOG_DEBUG : LOG_CRIT);
+	return cmocka_run_group_tests(tests, unit_setup, NULL);
+}
