@@ -125,7 +125,7 @@ static int read_token(const struct cli_call *call, struct secret *ret, struct er
 	int r;
 
 	r = token_path(call, &path, e);
-	if (r == 0 && access(path, F_OK) < 0 && errno == ENOENT)
+	if (r == 0 && path && access(path, F_OK) < 0 && errno == ENOENT)
 		r = call->certificate || call->command->open ? 0 :
 			error_set(e, ENOENT, EXIT_NOT_ALLOWED, /* reason= */ 0,
 				  "There is no session (%s): log in by \"vmcryptctl --manager %s session create USER\"",

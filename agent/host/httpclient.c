@@ -146,6 +146,8 @@ static int on_exchange(struct lws *wsi, enum lws_callback_reasons reason, void *
 	struct exchange *x = wsi ? lws_context_user(lws_get_context(wsi)) : NULL;
 
 	(void)user;
+	if (!x)
+		return 0;
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(x, wsi, in, *(unsigned char **)in + size);

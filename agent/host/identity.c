@@ -51,6 +51,14 @@ void identity_done(struct identity *identity)
 	*identity = IDENTITY_NULL;
 }
 
+struct identity identity_take(struct identity *identity)
+{
+	struct identity taken = *identity;
+
+	*identity = IDENTITY_NULL;
+	return taken;
+}
+
 int identity_copy(const struct identity *identity, struct identity *ret, struct error *e)
 {
 	_cleanup_identity_ struct identity copy = *identity;
@@ -63,8 +71,7 @@ int identity_copy(const struct identity *identity, struct identity *ret, struct 
 	    (identity->key.size &&
 	     secret_copy(identity->key.data, identity->key.size, &copy.key) < 0))
 		return error_oom(e);
-	*ret = copy;
-	copy = IDENTITY_NULL;
+	*ret = identity_take(&copy);
 	return 0;
 }
 

@@ -77,6 +77,9 @@ void identity_done(struct identity *identity);
 
 #define _cleanup_identity_ __attribute__((cleanup(identity_done)))
 
+/** identity_take() - move it out of its variable, which becomes empty */
+struct identity identity_take(struct identity *identity);
+
 /** identity_copy() - with the key, if it is open */
 int identity_copy(const struct identity *identity, struct identity *ret, struct error *e);
 

@@ -177,8 +177,7 @@ int identity_parse(const char *text, size_t size, struct identity *ret, struct e
 		r = from_json(json, &identity, e);
 	if (r < 0)
 		return r;
-	*ret = identity;
-	identity = IDENTITY_NULL;
+	*ret = identity_take(&identity);
 	return 0;
 }
 

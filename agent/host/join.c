@@ -73,7 +73,7 @@ int join_read_answer(unsigned int status, const char *text, size_t size,
 		     struct identity *identity, struct error *e)
 {
 	_cleanup_json_ json_t *json = NULL;
-	const char *certificate;
+	const char *certificate = NULL;
 	uint8_t uuid[UUID_SIZE];
 	int r;
 
@@ -97,8 +97,8 @@ static int exchange(const struct address *address, const char *name,
 	_cleanup_link_tls_ struct link_tls tls = { 0 };
 	_cleanup_secret_ struct secret body = SECRET_NULL;
 	_cleanup_free_ char *csr = NULL, *answer = NULL;
-	unsigned int status;
-	size_t size;
+	unsigned int status = 0;
+	size_t size = 0;
 	int r;
 
 	r = identity_new_key(&identity->key, &csr, e);
@@ -136,7 +136,6 @@ int join_manager(const char *url, const char *name, const struct jointoken *toke
 	r = exchange(&address, name, token, &identity, e);
 	if (r < 0)
 		return r;
-	*ret = identity;
-	identity = IDENTITY_NULL;
+	*ret = identity_take(&identity);
 	return 0;
 }

@@ -48,8 +48,10 @@ static int hang_up(struct connection *c, const struct error *why)
 {
 	if (!error_is_set(&c->why))
 		c->why = *why;
-	/* The library would wait for a peer that is silent to close its side, too. */
 	c->over = true;
+	/* After a timer the library goes on to wait for sockets, of which none is left. */
+	if (c->link->context)
+		lws_cancel_service(c->link->context);
 	return -1;
 }
 
@@ -203,6 +205,8 @@ static int on_channel(struct lws *wsi, enum lws_callback_reasons reason, void *u
 	struct connection *c = wsi ? lws_context_user(lws_get_context(wsi)) : NULL;
 
 	(void)user;
+	if (!c)
+		return 0;
 	switch (reason) {
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		return on_established(c);

@@ -116,7 +116,7 @@ static int read_crypto_mode(struct api_call *call, const char **ret, struct erro
 
 	if (r < 0 || !*ret)
 		return r;
-	if (strcmp(*ret, HOST_ON_DEMAND) && strcmp(*ret, HOST_FORCE_ENABLE))
+	if (strcmp(*ret, HOST_ON_DEMAND) != 0 && strcmp(*ret, HOST_FORCE_ENABLE) != 0)
 		return error_usage(e, "The \"crypto_mode\" of a cluster is \"" HOST_ON_DEMAND "\" or \""
 				   HOST_FORCE_ENABLE "\"");
 	return api_require(call, "Cryptographer.RegisterHost", call->object, e);

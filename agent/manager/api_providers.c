@@ -233,7 +233,7 @@ static int make_certificate(struct api_call *call, const char *id, const char *w
 {
 	struct manager *m = call->manager;
 	const char *name = NULL;
-	unsigned int days;
+	unsigned int days = DAYS_USUAL;
 	int r = api_string_or_null(call, "name", PROVIDER_NAME_MAX, &name, e);
 
 	if (r == 0)
@@ -310,7 +310,7 @@ int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 		r = api_bool(call, "dry_run", &dry_run, e);
 	if (r == 0)
 		r = api_bool(call, "require_tpm", &require_tpm, e);
-	if (r < 0)
+	if (r < 0 || !file)
 		return r;
 	if (base64_decode(file, strlen(file), data, sizeof(data), &size) < 0)
 		return error_usage(e, "Member \"file\" of the request is no base64 of a backup");

@@ -192,7 +192,7 @@ int providers_take_up(struct providers *p, const char *id, struct provider_set *
 		r = store_get(p->store, PROVIDER_KIND, id, &document, e);
 		if (r == 0)
 			r = providers_build(p, id, document, &set, e);
-		if (r < 0)
+		if (r < 0 || !set)
 			return r;
 	}
 	pthread_mutex_lock(&p->lock);
