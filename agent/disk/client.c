@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <time.h>
 
 #include <linux/netlink.h>
 #include <netlink/genl/genl.h>
@@ -14,6 +13,7 @@
 #include <netlink/netlink.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
 #include "disk/client.h"
 #include "disk/message.h"
 
@@ -159,14 +159,6 @@ static struct nl_cb *callbacks(struct transaction *t)
 	return cb;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static int wait_readable(int fd, int64_t until)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -174,7 +166,7 @@ static int wait_readable(int fd, int64_t until)
 	int r;
 
 	do {
-		left = until - now_ms();
+		left = until - time_monotonic_ms();
 		r = left > 0 ? poll(&p, 1, (int) left) : 0;
 	} while (r < 0 && errno == EINTR);
 	if (r < 0)
@@ -185,7 +177,7 @@ static int wait_readable(int fd, int64_t until)
 static int receive(struct nl_sock *socket, struct transaction *t)
 {
 	_cleanup_(cb_freep) struct nl_cb *cb = callbacks(t);
-	int64_t until = now_ms() + NL_CLIENT_TIMEOUT_S * 1000;
+	int64_t until = time_monotonic_ms() + NL_CLIENT_TIMEOUT_S * 1000;
 	int r;
 
 	if (!cb)

@@ -7,10 +7,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "host/callstart.h"
 #include "host/server.h"
@@ -127,21 +128,18 @@ static int add_event(struct client *client, int64_t id, const char *text, size_t
 /* Under the lock: wait until the client has read most of what waits for it. */
 static int wait_drained(struct client *client)
 {
-	struct timespec until;
+	int64_t until = time_monotonic_ms() + CLIENT_SLOW_S * 1000;
 	size_t before = client->out_size - client->out_done;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += CLIENT_SLOW_S;
 	while (!client->gone && !client->closing &&
 	       client->out_size - client->out_done > CLIENT_OUT_SLOW) {
 		wake_loop(client->server);
-		if (pthread_cond_timedwait(&client->server->drained, &client->server->lock,
-					   &until) != ETIMEDOUT)
+		if (cond_wait_until(&client->server->drained, &client->server->lock, until))
 			continue;
 		if (client->out_size - client->out_done >= before)
 			return -ETIMEDOUT;
 		before = client->out_size - client->out_done;
-		until.tv_sec += CLIENT_SLOW_S;
+		until += CLIENT_SLOW_S * 1000;
 	}
 	return client->gone || client->closing ? -EPIPE : 0;
 }

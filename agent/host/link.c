@@ -7,6 +7,8 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "host/join.h"
 #include "host/linkstate.h"
@@ -30,26 +32,9 @@ static uint64_t now_ms(void)
 
 bool link_wait(struct link *link, uint64_t deadline_ms)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t)(deadline_ms / 1000),
-		.tv_nsec = (long)(deadline_ms % 1000) * 1000000,
-	};
-
 	if (!deadline_ms)
 		return pthread_cond_wait(&link->changed, &link->lock) == 0;
-	if (now_ms() >= deadline_ms)
-		return false;
-	return pthread_cond_timedwait(&link->changed, &link->lock, &until) == 0;
-}
-
-static void init_cond(pthread_cond_t *cond)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(cond, &attr);
-	pthread_condattr_destroy(&attr);
+	return cond_wait_until(&link->changed, &link->lock, (int64_t)deadline_ms);
 }
 
 int uplink_new(struct host *host, const struct link_times *times, struct link **ret,
@@ -64,7 +49,7 @@ int uplink_new(struct host *host, const struct link_times *times, struct link **
 	link->times = times ? *times : link_times_default;
 	link->run_fd = -1;
 	pthread_mutex_init(&link->lock, NULL);
-	init_cond(&link->changed);
+	pthread_cond_init(&link->changed, NULL);
 	TAILQ_INIT(&link->requests);
 	STAILQ_INIT(&link->orders);
 	STAILQ_INIT(&link->messages);

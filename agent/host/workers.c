@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "host/workers.h"
+#include "common/encode.h"
+#include "common/lock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -317,17 +319,15 @@ static void release_all(struct work_list *list)
 
 bool workers_free(struct workers *pool, unsigned int wait_s)
 {
-	struct timespec until;
+	int64_t until = time_monotonic_ms() + (int64_t)wait_s * 1000;
 	bool left;
 
 	if (!pool)
 		return true;
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += wait_s;
 	pthread_mutex_lock(&pool->lock);
 	pool->stopping = true;
 	pthread_cond_broadcast(&pool->wake);
-	while (pool->n_threads && !pthread_cond_timedwait(&pool->gone, &pool->lock, &until))
+	while (pool->n_threads && cond_wait_until(&pool->gone, &pool->lock, until))
 		;
 	left = pool->n_threads || pool->n_stuck;
 	pthread_mutex_unlock(&pool->lock);

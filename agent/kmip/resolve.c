@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/lock.h"
@@ -125,11 +124,10 @@ static int start(const char *host, const char *service, struct lookup **ret, str
 /* Return: whether it ended in time. Else the thread has it from now on. */
 static bool wait_done(struct lookup *lookup, int64_t deadline)
 {
-	const struct timespec until = { .tv_sec = deadline / 1000, .tv_nsec = deadline % 1000 * 1000000 };
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&lookup->lock);
 
 	while (!lookup->done)
-		if (pthread_cond_clockwait(&lookup->changed, &lookup->lock, CLOCK_MONOTONIC, &until))
+		if (!cond_wait_until(&lookup->changed, &lookup->lock, deadline))
 			break;
 	lookup->given_up = !lookup->done;
 	return lookup->done;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/lock.h"
 
 /* A server that has not answered for so long gets company. */
 #define PATIENCE 500
@@ -129,11 +130,7 @@ static int start_attempt(struct kmip_servers *set, struct hunt *hunt, struct kmi
 /* Under the lock. Return: whether something has changed before the deadline. */
 static bool wait_changed(struct kmip_servers *set, int64_t deadline)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t) (deadline / 1000), .tv_nsec = (long) (deadline % 1000) * 1000000,
-	};
-
-	return pthread_cond_timedwait(&set->changed, &set->lock, &until) == 0;
+	return cond_wait_until(&set->changed, &set->lock, deadline);
 }
 
 static void wait_for_one(struct kmip_servers *set, const struct hunt *hunt, int64_t deadline)
@@ -333,16 +330,12 @@ int kmip_servers_call(struct kmip_servers *set,
 int kmip_servers_new(unsigned int timeout, struct kmip_servers **ret, struct error *e)
 {
 	struct kmip_servers *set = calloc(1, sizeof(*set));
-	pthread_condattr_t attr;
 
 	if (!set)
 		return error_oom(e);
 	set->timeout = timeout;
 	pthread_mutex_init(&set->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&set->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&set->changed, NULL);
 	*ret = set;
 	return 0;
 }

@@ -61,7 +61,6 @@ struct keywatch {
 int keywatch_new(struct keywatch **ret, struct error *e)
 {
 	struct keywatch *w = calloc(1, sizeof(*w));
-	pthread_condattr_t attr;
 	size_t i;
 
 	if (!w)
@@ -72,10 +71,7 @@ int keywatch_new(struct keywatch **ret, struct error *e)
 		return error_oom(e);
 	}
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&w->wake, NULL);
 	for (i = 0; i < STRIPES; i++)
 		pthread_mutex_init(&w->hosts[i], NULL);
 	*ret = w;
@@ -271,12 +267,9 @@ static bool tick(struct keywatch *w)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&w->lock);
 	int64_t end = time_monotonic_ms() + TICK_MS;
-	const struct timespec until = { .tv_sec = (time_t)(end / 1000),
-					.tv_nsec = (long)(end % 1000) * 1000000 };
-	int r = 0;
 
-	while (!w->stop && r != ETIMEDOUT)
-		r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+	while (!w->stop && cond_wait_until(&w->wake, &w->lock, end))
+		;
 	return !w->stop;
 }
 

@@ -3,39 +3,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
+#include "common/encode.h"
 #include "common/lock.h"
 #include "manager/links_internal.h"
 #include "manager/manager.h"
 
-static struct timespec deadline_in(unsigned int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long) (ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
-
 static struct link_ask *ask_new(const char *op)
 {
 	struct link_ask *ask = calloc(1, sizeof(*ask));
-	pthread_condattr_t attr;
 
 	if (!ask)
 		return NULL;
 	ask->op = op;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&ask->answered, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&ask->answered, NULL);
 	return ask;
 }
 
@@ -89,13 +71,13 @@ static void forget(struct link *link, struct link_ask *ask)
 }
 
 /* Waits for it. On a time-out the question stays with the link: its answer may come. */
-static int wait_for(struct link *link, struct link_ask *ask, const struct timespec *deadline,
-		    json_t **ret, struct channel_failure *why)
+static int wait_for(struct link *link, struct link_ask *ask, int64_t deadline, json_t **ret,
+		    struct channel_failure *why)
 {
-	int r = 0;
+	int r;
 
-	while (!ask->done && r == 0)
-		r = pthread_cond_timedwait(&ask->answered, &link->links->lock, deadline);
+	while (!ask->done && cond_wait_until(&ask->answered, &link->links->lock, deadline))
+		;
 	if (!ask->done) {
 		ask->abandoned = true;
 		return error_set(&why->error, ETIMEDOUT, EXIT_NO_KEY, 0, "Host %s did not answer %s in time: "
@@ -114,7 +96,7 @@ static int wait_for(struct link *link, struct link_ask *ask, const struct timesp
 int link_ask(struct manager *m, const char *host, const char *op, json_t *args,
 	     unsigned int timeout_ms, json_t **ret, struct channel_failure *why)
 {
-	const struct timespec deadline = deadline_in(timeout_ms);
+	const int64_t deadline = time_monotonic_ms() + timeout_ms;
 	_cleanup_unlock_ pthread_mutex_t *lock = m->links ? mutex_lock(&m->links->lock) : NULL;
 	struct link *link = m->links ? link_find(m->links, host) : NULL;
 	struct link_ask *ask;
@@ -131,7 +113,7 @@ int link_ask(struct manager *m, const char *host, const char *op, json_t *args,
 	if (r < 0)
 		ask_free(ask);
 	else
-		r = wait_for(link, ask, &deadline, ret, why);
+		r = wait_for(link, ask, deadline, ret, why);
 	link_unref(link);
 	return r;
 }

@@ -4,7 +4,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/encode.h"
 #include "common/lock.h"
@@ -54,13 +53,10 @@ void upkeep_round(const struct upkeep_settings *settings, int64_t now)
 static bool wait_period(struct upkeep *upkeep)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&upkeep->lock);
-	struct timespec until;
-	int r = 0;
+	int64_t until = time_monotonic_ms() + UPKEEP_PERIOD_S * 1000;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += UPKEEP_PERIOD_S;
-	while (!upkeep->stopping && r == 0)
-		r = pthread_cond_clockwait(&upkeep->wake, &upkeep->lock, CLOCK_MONOTONIC, &until);
+	while (!upkeep->stopping && cond_wait_until(&upkeep->wake, &upkeep->lock, until))
+		;
 	return !upkeep->stopping;
 }
 
