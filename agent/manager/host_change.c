@@ -22,19 +22,13 @@ struct change {
 
 static int check_unattached(struct store *store, const char *host, struct error *e)
 {
-	_cleanup_json_ json_t *disks = NULL;
-	const json_t *disk;
-	size_t i;
-	int r = store_list(store, "disk", "host", host, &disks, e);
+	_cleanup_json_ json_t *disk = NULL;
+	int r = host_disk_attached(store, host, &disk, e);
 
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	json_array_foreach(disks, i, disk)
-		if (json_is_true(json_object_get(disk, "attached")))
-			return error_fail(e, EBUSY, "Disk %s is attached on host %s, whose next cluster "
-					  "may not have its keys: stop or move its VM first",
-					  json_text(disk, "id"), host);
-	return 0;
+	return error_fail(e, EBUSY, "Disk %s is attached on host %s, whose next cluster may not have its "
+			  "keys: stop or move its VM first", json_text(disk, "id"), host);
 }
 
 static int move(struct store *store, struct change *change, json_t *document, struct error *e)

@@ -147,6 +147,23 @@ static int set_absent(struct store *store, json_t *document, struct error *e)
 	return store_update(store, "disk", json_text(document, "id"), document, e);
 }
 
+int host_disk_attached(struct store *store, const char *host, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *known = NULL;
+	json_t *disk;
+	size_t i;
+	int r = store_list(store, "disk", "host", host, &known, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(known, i, disk)
+		if (attached(disk)) {
+			*ret = json_incref(disk);
+			return 1;
+		}
+	return 0;
+}
+
 int host_disks_absent(struct store *store, const char *host, const json_t *reported,
 		      struct error *e)
 {

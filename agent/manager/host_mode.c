@@ -92,36 +92,15 @@ static void inform(struct manager *m, const char *host)
 		log_warning("Host %s did not get all that it may have: %s", host, e.text);
 }
 
-int host_mode_enable(struct manager *m, const char *host, const char *user, struct error *e)
-{
-	struct host_change change = { .host = "" };
-	int r;
-
-	snprintf(change.host, sizeof(change.host), "%s", host);
-	r = begin_change(m->hosts, &change, e);
-	if (r < 0)
-		return r;
-	r = enable(m, host, user, e);
-	end_change(m->hosts, &change);
-	if (r == 0)
-		inform(m, host);
-	return r;
-}
-
 static int check_unattached(struct store *store, const char *host, struct error *e)
 {
-	_cleanup_json_ json_t *disks = NULL;
-	const json_t *disk;
-	size_t i;
-	int r = store_list(store, "disk", "host", host, &disks, e);
+	_cleanup_json_ json_t *disk = NULL;
+	int r = host_disk_attached(store, host, &disk, e);
 
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	json_array_foreach(disks, i, disk)
-		if (json_is_true(json_object_get(disk, "attached")))
-			return error_fail(e, EBUSY, "Disk %s of VM %s is attached on host %s: stop or move its "
-					  "encrypted VMs first", json_text(disk, "id"), json_text(disk, "vm"), host);
-	return 0;
+	return error_fail(e, EBUSY, "Disk %s of VM %s is attached on host %s: stop or move its encrypted VMs "
+			  "first", json_text(disk, "id"), json_text(disk, "vm"), host);
 }
 
 static int disable(struct store *store, void *userdata, struct error *e)
@@ -141,7 +120,8 @@ static int disable(struct store *store, void *userdata, struct error *e)
 	return r < 0 ? r : store_update(store, "host", host, document, e);
 }
 
-int host_mode_disable(struct manager *m, const char *host, struct error *e)
+/* @user: who enables it; NULL: it is disabled */
+static int change_mode(struct manager *m, const char *host, const char *user, struct error *e)
 {
 	struct host_change change = { .host = "" };
 	int r;
@@ -150,11 +130,21 @@ int host_mode_disable(struct manager *m, const char *host, struct error *e)
 	r = begin_change(m->hosts, &change, e);
 	if (r < 0)
 		return r;
-	r = store_write(m->store, disable, change.host, e);
+	r = user ? enable(m, host, user, e) : store_write(m->store, disable, change.host, e);
 	end_change(m->hosts, &change);
 	if (r == 0)
 		inform(m, host);
 	return r;
+}
+
+int host_mode_enable(struct manager *m, const char *host, const char *user, struct error *e)
+{
+	return change_mode(m, host, user, e);
+}
+
+int host_mode_disable(struct manager *m, const char *host, struct error *e)
+{
+	return change_mode(m, host, /* user= */ NULL, e);
 }
 
 static int enable_recorded(struct manager *m, const char *host, const char *why, struct error *e)

@@ -42,6 +42,14 @@ struct hosts {
 int host_disks_absent(struct store *store, const char *host, const json_t *reported,
 		      struct error *e);
 
+/**
+ * host_disk_attached() - a disk that is attached on a host
+ * @ret: its document; the caller owns it
+ *
+ * Return: 1; 0: there is none, and *ret stays as it was.
+ */
+int host_disk_attached(struct store *store, const char *host, json_t **ret, struct error *e);
+
 /** host_get() - the document of a host that was not removed. -ENOENT */
 int host_get(struct store *store, const char *host, json_t **ret, struct error *e);
 

@@ -175,8 +175,9 @@ void link_close(struct manager *m, const char *host)
 			link_hang_up(link, "the manager closed its channel");
 }
 
-static int copy_public_key(struct manager *m, const char *host, uint8_t ret[BOX_KEY_SIZE],
-			   struct error *e)
+/* Whom a key is sealed for, and by which name. */
+static int find_receiver(struct manager *m, const char *host, uint8_t ret_peer[BOX_KEY_SIZE],
+			 uint8_t ret_uuid[UUID_SIZE], struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = m->links ? mutex_lock(&m->links->lock) : NULL;
 	const struct link *link = m->links ? link_find(m->links, host) : NULL;
@@ -184,7 +185,9 @@ static int copy_public_key(struct manager *m, const char *host, uint8_t ret[BOX_
 	if (!link)
 		return error_set(e, ENOTCONN, EXIT_NO_KEY, 0, "No key can be sealed for host %s, which is not "
 				 "connected", host);
-	memcpy(ret, link->public_key, BOX_KEY_SIZE);
+	if (uuid_parse_text(host, ret_uuid) < 0)
+		return error_usage(e, "\"%.64s\" is no host's UUID", host);
+	memcpy(ret_peer, link->public_key, BOX_KEY_SIZE);
 	return 0;
 }
 
@@ -195,10 +198,8 @@ int link_seal_kek(struct manager *m, const char *host, const uint8_t provider[UU
 	uint8_t peer[BOX_KEY_SIZE], uuid[UUID_SIZE];
 	_cleanup_json_ json_t *key = NULL;
 	struct box box;
-	int r = copy_public_key(m, host, peer, e);
+	int r = find_receiver(m, host, peer, uuid, e);
 
-	if (r == 0 && uuid_parse_text(host, uuid) < 0)
-		r = error_usage(e, "\"%.64s\" is no host's UUID", host);
 	if (r == 0)
 		r = box_seal_kek(peer, provider, key_id, uuid, kek, &box, e);
 	if (r < 0)
@@ -217,10 +218,8 @@ int link_seal_kdk(struct manager *m, const char *host, const uint8_t provider[UU
 	uint8_t peer[BOX_KEY_SIZE], uuid[UUID_SIZE];
 	struct box box;
 	char *text;
-	int r = copy_public_key(m, host, peer, e);
+	int r = find_receiver(m, host, peer, uuid, e);
 
-	if (r == 0 && uuid_parse_text(host, uuid) < 0)
-		r = error_usage(e, "\"%.64s\" is no host's UUID", host);
 	if (r == 0)
 		r = box_seal_kdk(peer, provider, uuid, kdk, &box, e);
 	if (r < 0)

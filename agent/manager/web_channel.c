@@ -60,6 +60,7 @@ static int refuse(struct lws *wsi, unsigned int status, const struct error *e)
 	unsigned char *end = buffer + sizeof(buffer);
 	struct http_answer an = { .status = 0 };
 	int r = 1;
+
 	http_answer_error(&an, status, e);
 	if (!an.body || lws_add_http_common_headers(wsi, an.status, an.type, an.size, &p, end) ||
 	    add(wsi, WSI_TOKEN_HTTP_CACHE_CONTROL, "no-store", &p, end) ||
