@@ -12,6 +12,7 @@
 #include "manager/manager.h"
 #include "manager/privilege.h"
 #include "manager/record.h"
+#include "manager/store.h"
 
 #define WHAT "request"
 
@@ -118,6 +119,15 @@ int api_require(struct api_call *call, const char *privilege, const char *object
 	return r;
 }
 
+int api_require_on(struct api_call *call, const char *privilege, const char *kind, const char *id,
+		   struct error *e)
+{
+	char object[2 * API_PARAM_SIZE];
+
+	snprintf(object, sizeof(object), "%s:%s", kind, id);
+	return api_require(call, privilege, object, e);
+}
+
 bool api_may(const struct api_call *call, const char *privilege, const char *kind,
 	     const char *id)
 {
@@ -125,6 +135,37 @@ bool api_may(const struct api_call *call, const char *privilege, const char *kin
 
 	snprintf(object, sizeof(object), "%s:%s", kind, id);
 	return privilege_check(call->manager->store, call->user, privilege, object, NULL) == 0;
+}
+
+static bool listed(const struct api_call *call, const struct api_listing *l, const json_t *document)
+{
+	const char *id = json_string_value(json_object_get(document, "id"));
+
+	if (l->may_see)
+		return l->may_see(call, document);
+	return id && api_may(call, "System.View", l->kind, id);
+}
+
+int api_list(struct api_call *call, const struct api_listing *l, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *all = NULL, *visible = json_array();
+	json_t *document;
+	size_t i;
+	int r = store_list(call->manager->store, l->kind, NULL, NULL, &all, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(all, i, document) {
+		if (!listed(call, l, document))
+			continue;
+		r = l->complete ? l->complete(call, document, e) : 0;
+		if (r < 0)
+			return r;
+		if (json_array_append(visible, document) < 0)
+			return error_oom(e);
+	}
+	*ret = json_pack("{s:O}", l->member, visible);
+	return *ret ? 0 : error_oom(e);
 }
 
 void api_set_object(struct api_call *call, const char *kind, const char *id)

@@ -98,9 +98,31 @@ void api_serve(const struct http_request *rq, struct http_answer *an, void *mana
 int api_require(struct api_call *call, const char *privilege, const char *object,
 		struct error *e);
 
+/** api_require_on() - the same on the object "KIND:ID" */
+int api_require_on(struct api_call *call, const char *privilege, const char *kind, const char *id,
+		   struct error *e);
+
 /** api_may() - the same for lists: nothing is recorded, failures count as no */
 bool api_may(const struct api_call *call, const char *privilege, const char *kind,
 	     const char *id);
+
+/**
+ * struct api_listing - which documents are listed, and how
+ * @kind: of the documents
+ * @member: of the answer that holds them
+ * @may_see: NULL: who has System.View on the document's object
+ * @complete: what the document itself does not have; NULL: nothing
+ */
+struct api_listing {
+	const char *kind;
+	const char *member;
+	bool (*may_see)(const struct api_call *call, const json_t *document);
+	int (*complete)(struct api_call *call, json_t *document, struct error *e);
+};
+
+/** api_list() - what the caller may see of a kind: {MEMBER: [...]} */
+int api_list(struct api_call *call, const struct api_listing *listing, json_t **ret,
+	     struct error *e);
 
 /** api_set_object() - "KIND:ID" for the record */
 void api_set_object(struct api_call *call, const char *kind, const char *id);

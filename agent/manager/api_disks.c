@@ -34,8 +34,10 @@ static json_t *name_of(struct store *store, const char *kind, const char *id)
 }
 
 /* With the names that people know. */
-static int add_names(struct store *store, json_t *disk, struct error *e)
+static int add_names(struct api_call *call, json_t *disk, struct error *e)
 {
+	struct store *store = call->manager->store;
+
 	if (json_object_set_new(disk, "vm_name", name_of(store, "vm", text(disk, "vm"))) < 0 ||
 	    json_object_set_new(disk, "host_name", name_of(store, "host", text(disk, "host"))) < 0)
 		return error_oom(e);
@@ -52,25 +54,8 @@ static bool may_see(const struct api_call *call, const json_t *disk)
 
 int api_disks_list(struct api_call *call, json_t **ret, struct error *e)
 {
-	struct store *store = call->manager->store;
-	_cleanup_json_ json_t *all = NULL, *visible = json_array();
-	json_t *disk;
-	size_t i;
-	int r = store_list(store, "disk", NULL, NULL, &all, e);
-
-	if (r < 0)
-		return r;
-	json_array_foreach(all, i, disk) {
-		if (!may_see(call, disk))
-			continue;
-		r = add_names(store, disk, e);
-		if (r < 0)
-			return r;
-		if (json_array_append(visible, disk) < 0)
-			return error_oom(e);
-	}
-	*ret = json_pack("{s:O}", "disks", visible);
-	return *ret ? 0 : error_oom(e);
+	return api_list(call, &(struct api_listing){ .kind = "disk", .member = "disks", .may_see = may_see,
+						     .complete = add_names }, ret, e);
 }
 
 /* A disk that the caller may not see is not there. */
@@ -95,7 +80,7 @@ int api_disks_get(struct api_call *call, json_t **ret, struct error *e)
 	int r = get_disk(call, &disk, e);
 
 	if (r == 0)
-		r = add_names(call->manager->store, disk, e);
+		r = add_names(call, disk, e);
 	if (r == 0)
 		*ret = TAKE_PTR(disk);
 	return r;
@@ -105,7 +90,6 @@ int api_disks_get(struct api_call *call, json_t **ret, struct error *e)
 static int require_on(struct api_call *call, const char *kind, const char *privilege,
 		      const char **ret_id, struct error *e)
 {
-	char object[PERMISSION_OBJECT_SIZE];
 	uint8_t uuid[UUID_SIZE];
 	int r = api_string(call, kind, UUID_TEXT_SIZE - 1, ret_id, e);
 
@@ -114,8 +98,7 @@ static int require_on(struct api_call *call, const char *kind, const char *privi
 	if (uuid_parse_text(*ret_id, uuid) < 0)
 		return error_usage(e, "\"%.64s\" is not the id of a %s, which is a UUID in lower "
 				   "case", *ret_id, kind);
-	snprintf(object, sizeof(object), "%s:%s", kind, *ret_id);
-	return api_require(call, privilege, object, e);
+	return api_require_on(call, privilege, kind, *ret_id, e);
 }
 
 /* The privilege on the disk's VM; where nobody knows that, it takes the privilege everywhere. */

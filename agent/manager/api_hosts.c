@@ -32,12 +32,9 @@ static int read_hours(const struct api_call *call, unsigned int *ret, struct err
 /* Who may let a host into this cluster; NULL: into none. */
 static int require_entry(struct api_call *call, const char *cluster, struct error *e)
 {
-	char object[PERMISSION_OBJECT_SIZE];
-
 	if (!cluster)
 		return api_require(call, "Host.Inventory.AddStandaloneHost", PERMISSION_GLOBAL, e);
-	snprintf(object, sizeof(object), "cluster:%s", cluster);
-	return api_require(call, "Host.Inventory.AddHostToCluster", object, e);
+	return api_require_on(call, "Host.Inventory.AddHostToCluster", "cluster", cluster, e);
 }
 
 static int read_cluster(struct api_call *call, const char **ret, struct error *e)
@@ -131,24 +128,8 @@ static int with_link(struct api_call *call, json_t *document, struct error *e)
 
 int api_hosts_list(struct api_call *call, json_t **ret, struct error *e)
 {
-	_cleanup_json_ json_t *all = NULL, *visible = json_array();
-	json_t *document;
-	size_t i;
-	int r = store_list(call->manager->store, "host", NULL, NULL, &all, e);
-
-	if (r < 0)
-		return r;
-	json_array_foreach(all, i, document) {
-		if (!api_may(call, "System.View", "host", json_text(document, "id")))
-			continue;
-		r = with_link(call, document, e);
-		if (r < 0)
-			return r;
-		if (json_array_append(visible, document) < 0)
-			return error_oom(e);
-	}
-	*ret = json_pack("{s:O}", "hosts", visible);
-	return *ret ? 0 : error_oom(e);
+	return api_list(call, &(struct api_listing){ .kind = "host", .member = "hosts",
+						     .complete = with_link }, ret, e);
 }
 
 int api_hosts_get(struct api_call *call, json_t **ret, struct error *e)

@@ -14,28 +14,6 @@
 
 #define NAME_MAX_BYTES 64
 
-/* What the caller may see of a kind. */
-static int list_visible(struct api_call *call, const char *kind, const char *plural,
-			json_t **ret, struct error *e)
-{
-	_cleanup_json_ json_t *all = NULL, *visible = json_array();
-	json_t *document;
-	size_t i;
-	int r = store_list(call->manager->store, kind, NULL, NULL, &all, e);
-
-	if (r < 0)
-		return r;
-	json_array_foreach(all, i, document) {
-		const char *id = json_string_value(json_object_get(document, "id"));
-
-		if (id && api_may(call, "System.View", kind, id) &&
-		    json_array_append(visible, document) < 0)
-			return error_oom(e);
-	}
-	*ret = json_pack("{s:O}", plural, visible);
-	return *ret ? 0 : error_oom(e);
-}
-
 static int get(struct api_call *call, const char *kind, json_t **ret, struct error *e)
 {
 	return store_get(call->manager->store, kind, call->params[0], ret, e);
@@ -43,12 +21,12 @@ static int get(struct api_call *call, const char *kind, json_t **ret, struct err
 
 int api_clusters_list(struct api_call *call, json_t **ret, struct error *e)
 {
-	return list_visible(call, "cluster", "clusters", ret, e);
+	return api_list(call, &(struct api_listing){ .kind = "cluster", .member = "clusters" }, ret, e);
 }
 
 int api_vms_list(struct api_call *call, json_t **ret, struct error *e)
 {
-	return list_visible(call, "vm", "vms", ret, e);
+	return api_list(call, &(struct api_listing){ .kind = "vm", .member = "vms" }, ret, e);
 }
 
 int api_clusters_get(struct api_call *call, json_t **ret, struct error *e)
@@ -238,15 +216,13 @@ static int read_vm_id(struct api_call *call, char ret[UUID_TEXT_SIZE], struct er
 /* Whose hosts get its keys: that is a right on them. */
 static int require_place(struct api_call *call, const char *kind, const char *id, struct error *e)
 {
-	char object[PERMISSION_OBJECT_SIZE];
 	_cleanup_json_ json_t *place = NULL;
 	uint8_t uuid[UUID_SIZE];
 	int r;
 
 	if (uuid_parse_text(id, uuid) < 0)
 		return error_usage(e, "The id of a %s is a UUID in lower case", kind);
-	snprintf(object, sizeof(object), "%s:%s", kind, id);
-	r = api_require(call, "Cryptographer.RegisterVM", object, e);
+	r = api_require_on(call, "Cryptographer.RegisterVM", kind, id, e);
 	return r < 0 ? r : store_get(call->manager->store, kind, id, &place, e);
 }
 
