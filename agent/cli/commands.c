@@ -225,7 +225,7 @@ const struct cli_command cli_commands[] = {
 		.details =
 "The token names the manager's authority, so that nobody else can be taken for\n"
 "the manager; make one there:\n"
-"  vmcryptctl --manager URL host token\n",
+"  vmcryptctl --manager URL host token --out FILE\n",
 		.secret = CLI_SECRET_KNOWN,
 		.positionals = {
 			{ .name = "url", .value = "URL", .kind = CLI_TEXT,
