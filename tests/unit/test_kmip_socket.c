@@ -61,7 +61,11 @@ static int silent_server(void **state)
 		print_message("# the tests of the name service need root: unshare(2) says %s\n", strerror(errno));
 		return -1;
 	}
-	assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		print_message("# they need a root that is a mount point, as that of a bare chroot is not: mount(2) says %s\n",
+			      strerror(errno));
+		return -1;
+	}
 	loopback_up();
 	unit_make_dir(silent.dir);
 	replace_file("/etc/resolv.conf", silent.dir, "resolv.conf",
@@ -77,6 +81,8 @@ static int silent_done(void **state)
 {
 	struct silent *silent = *state;
 
+	if (!silent)
+		return 0;
 	close(silent->fd);
 	umount2("/etc/resolv.conf", MNT_DETACH);
 	umount2("/etc/nsswitch.conf", MNT_DETACH);
