@@ -38,6 +38,12 @@ have()
 	done
 }
 
+# number OPTION VALUE: fails unless VALUE is a number, decimal or hexadecimal
+number()
+{
+	[[ $2 =~ ^(0x[0-9a-fA-F]+|[0-9]+)$ ]] || die "$1 wants a number, not \"$2\""
+}
+
 # cache_lock NAME: only one process at a time fills one part of the cache.
 # The lock is held until the calling shell ends.
 cache_lock()
