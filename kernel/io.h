@@ -79,7 +79,7 @@ void vmcrypt_io_push_back(struct vmcrypt_target *vt);
 int vmcrypt_io_init(void);
 void vmcrypt_io_exit(void);
 
-/* What read.c, write.c and helpers.c call. */
+/* What read.c and write.c call, and share.c the first one. */
 
 void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func);
 void vmcrypt_io_end_now(struct vmcrypt_io *io, blk_status_t status);
@@ -89,7 +89,7 @@ bool vmcrypt_io_hold(struct vmcrypt_io *io);
 blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io);
 int vmcrypt_io_crypt(struct vmcrypt_io *io, bool may_resched);
 
-/* What share.c calls. */
+/* What share.c and helpers.c call. */
 
 void vmcrypt_io_crypt_begin(const struct vmcrypt_io *io, struct vmcrypt_crypt *crypt,
 			    unsigned int offset, unsigned int bytes, vmcrypt_crypt_done_fn *done);

@@ -76,7 +76,7 @@ static bool read_back(struct vmcrypt_io *io, bool may_resched, blk_status_t *ret
 }
 
 /**
- * vmcrypt_read_take_up() - decrypt a read, in a worker
+ * vmcrypt_read_take_up() - decrypt a read, in a worker or a helper
  * @io: come back
  */
 void vmcrypt_read_take_up(struct vmcrypt_io *io)
@@ -171,7 +171,7 @@ bool vmcrypt_read_end(struct vmcrypt_io *io, blk_status_t *ret_status)
 }
 
 /**
- * vmcrypt_read_crypt_ended() - an asynchronous pass has ended
+ * vmcrypt_read_crypt_ended() - a pass that did not end where it began has ended
  * @io: the read
  * @error: of the cipher, or 0
  */

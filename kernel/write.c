@@ -195,7 +195,7 @@ int vmcrypt_write_map(struct vmcrypt_io *io)
 }
 
 /**
- * vmcrypt_write_crypt_ended() - an asynchronous pass has ended
+ * vmcrypt_write_crypt_ended() - a pass that did not end where it began has ended
  * @io: the write
  * @error: of the cipher, or 0
  */
