@@ -46,14 +46,6 @@ static int settings(void)
 	return 0;
 }
 
-static int fail_nth_open(void)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/thread-self/fail-nth");
-	return open(path, O_RDWR | O_CLOEXEC);
-}
-
 /* true when the site was reached */
 static bool arm_and_run(int fd, unsigned int nth, int (*op)(struct scene *), struct scene *s, int *ret_result)
 {
@@ -93,7 +85,7 @@ static int wipe_key(struct scene *s)
 	return key_wipe(&s->nl, s->dek.uuid, WIPE_FORCE);
 }
 
-static int list_keys(struct scene *s)
+static int list_disks(struct scene *s)
 {
 	static struct answer a;
 	struct msg m;
@@ -177,7 +169,7 @@ static const struct {
 	{ "resume a new device", with_table, resume, clear },
 	{ "set a key", with_nothing, set_key, clear },
 	{ "wipe a key", with_key, wipe_key, clear },
-	{ "list disks", with_nothing, list_keys, clear },
+	{ "list disks", with_nothing, list_disks, clear },
 	{ "write", with_nothing, write_disk, with_nothing },
 	{ "read", with_nothing, read_disk, with_nothing },
 	{ "reload under the same name", with_nothing, swap_table, settle },
@@ -248,7 +240,7 @@ static int prepare(struct scene *s)
 int main(void)
 {
 	static struct scene s;
-	int fd = fail_nth_open();
+	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	int r = fd < 0 ? -errno : prepare(&s);
 	int failed = 0;
 
