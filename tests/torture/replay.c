@@ -130,7 +130,7 @@ static int save_state(const struct replay *r, const char *path)
 int main(int argc, char **argv)
 {
 	struct replay r = { .mark = "none" };
-	int result = argc == 4 ? 0 : -EINVAL;
+	int result = argc == 4 ? 0 : -EINVAL, saved = 0;
 
 	if (!result) {
 		r.log = open(argv[1], O_RDONLY | O_CLOEXEC);
@@ -141,9 +141,11 @@ int main(int argc, char **argv)
 		load_state(&r, argv[3]);
 		while (!result && r.entry < r.entries)
 			result = step(&r);
+		if (result >= 0)
+			saved = save_state(&r, argv[3]);
 	}
-	if (result < 0 || (argc == 4 && save_state(&r, argv[3]))) {
-		fprintf(stderr, "replay: entry %" PRIu64 ": %s\n", r.entry, strerror(-result));
+	if (result < 0 || saved) {
+		fprintf(stderr, "replay: entry %" PRIu64 ": %s\n", r.entry, strerror(result < 0 ? -result : -saved));
 		return 1;
 	}
 	printf("%s %" PRIu64 " %s\n", result ? "flush" : "end", r.entry, r.mark);

@@ -309,7 +309,7 @@ step_log()
 		checked=$((checked + 1)) last=$mark
 	done
 	echo "# $checked of $flushes flushes checked, the last with $last files"
-	[ "$last" = "$FILES" ] && [ "$checked" -ge "$FILES" ] &&
+	[ "${state%% *}" = end ] && [ "$last" = "$FILES" ] && [ "$checked" -ge "$FILES" ] &&
 		losetup -d "$disk" && losetup -d "$log" && losetup -d "$again"
 }
 
