@@ -106,14 +106,17 @@ static struct helper *helper_on(unsigned int cpu)
 static void make_shy(struct helper *helper)
 {
 	helper->shy = min(2 * helper->shy + 1, SHY_MAX + 0U);
-	helper->skip = helper->shy;
+	WRITE_ONCE(helper->skip, helper->shy);
 }
 
 static bool is_shy(struct helper *helper)
 {
-	if (READ_ONCE(helper->awake) || !helper->skip)
+	/* Others count, too: read once, for below zero it would never come up again. */
+	unsigned int skip = READ_ONCE(helper->skip);
+
+	if (READ_ONCE(helper->awake) || !skip)
 		return false;
-	helper->skip--;
+	WRITE_ONCE(helper->skip, skip - 1);
 	return true;
 }
 
