@@ -43,8 +43,8 @@ class Gate:
 
     def set(self, mode):
         """From now on; connections that there are end"""
-        self.mode = mode
         with self.lock:
+            self.mode = mode
             connections, self.connections = self.connections, set()
         for connection in connections:
             with contextlib.suppress(OSError):
@@ -69,11 +69,13 @@ class Gate:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(connection, self.mode), daemon=True).start()
+            # Together, so that set() ends whatever has the mode before
+            with self.lock:
+                mode = self.mode
+                self.connections.add(connection)
+            threading.Thread(target=self.serve, args=(connection, mode), daemon=True).start()
 
     def serve(self, connection, mode):
-        with self.lock:
-            self.connections.add(connection)
         with connection, contextlib.suppress(OSError):
             if mode in ("open", "slow"):
                 with socket.create_connection(("127.0.0.1", self.server), timeout=60) as server:
