@@ -166,7 +166,6 @@ int uplink_ask(struct link *link, const char *op, json_t *args, uint64_t deadlin
 	_cleanup_json_ json_t *owned = args;
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
 	struct link_request *request;
-	int r;
 
 	*why = (struct channel_failure){ .key_reason = "" };
 	if (!owned)
@@ -178,8 +177,7 @@ int uplink_ask(struct link *link, const char *op, json_t *args, uint64_t deadlin
 		return why->error.code;
 	if (ret_connection)
 		*ret_connection = link->connection;
-	r = wait_answer(link, request, deadline_ms, ret, why);
-	return r;
+	return wait_answer(link, request, deadline_ms, ret, why);
 }
 
 static char *read_line(const char *path)
@@ -356,13 +354,16 @@ void link_answer(struct link *link, struct link_order *order, json_t *result,
 	free(order);
 }
 
-/* The key pair of the connection, for as long as it stands; under the lock. */
-static int check_connection(const struct link *link, uint64_t connection, struct error *e)
+/* Whom a key is sealed for, while the connection that it came over stands; under the lock. */
+static int receiver(const struct link *link, uint64_t connection, uint8_t ret_host[UUID_SIZE],
+		    struct error *e)
 {
-	if (link->open && link->connection == connection)
-		return 0;
-	return error_set(e, ECONNRESET, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
-			 "the connection that the key came over has ended");
+	if (!link->open || link->connection != connection)
+		return error_set(e, ECONNRESET, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
+				 "the connection that the key came over has ended");
+	if (uuid_parse_text(link->identity.host, ret_host) < 0)
+		return error_fail(e, EBADMSG, "this host's own UUID, which the key is sealed for, is not known: leave the manager and join it again (vmcryptctl host leave)");
+	return 0;
 }
 
 static int read_box(const json_t *object, struct box *ret, struct error *e)
@@ -388,9 +389,7 @@ int link_open_kek(struct link *link, uint64_t connection, const json_t *key,
 	if (r < 0)
 		return r;
 	lock = mutex_lock(&link->lock);
-	r = check_connection(link, connection, e);
-	if (r == 0)
-		r = uuid_parse_text(link->identity.host, host);
+	r = receiver(link, connection, host, e);
 	return r < 0 ? r : box_open_kek(&link->box, ret_provider, *ret_key_id, host, &box, ret_kek,
 					e);
 }
@@ -409,8 +408,6 @@ int link_open_kdk(struct link *link, uint64_t connection, const json_t *args,
 	if (r < 0)
 		return r;
 	lock = mutex_lock(&link->lock);
-	r = check_connection(link, connection, e);
-	if (r == 0)
-		r = uuid_parse_text(link->identity.host, host);
+	r = receiver(link, connection, host, e);
 	return r < 0 ? r : box_open_kdk(&link->box, provider, host, &box, ret_kdk, e);
 }
