@@ -260,6 +260,10 @@ static bool close_context(struct connection *c)
 	context = link->context;
 	link->context = NULL;
 	good = link->connected;
+	/* It need not have failed: the host has left, or has another certificate now. */
+	if (!error_is_set(&c->why))
+		error_set(&c->why, ECONNRESET, EXIT_NO_KEY, 0,
+			  "the connection to the manager has ended: try again");
 	link_end(link, &c->why);
 	pthread_mutex_unlock(&link->lock);
 	lws_context_destroy(context);

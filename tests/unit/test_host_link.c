@@ -434,6 +434,7 @@ static void certificates_are_renewed(void **state)
 {
 	_cleanup_certificate_ struct authority_certificate issued = { .pem = NULL };
 	struct peer *peer = ready(), *next;
+	struct wanting w;
 	const char *csr;
 	json_t *request;
 	X509 *before, *after;
@@ -441,6 +442,9 @@ static void certificates_are_renewed(void **state)
 	(void)state;
 	wait_connected(true);
 	before = SSL_get1_peer_certificate(peer->ssl);
+	/* A question that the old connection takes with it. */
+	want(&w, "k1");
+	json_decref(expect(peer, "key.get"));
 	/* As if its end were near. */
 	pthread_mutex_lock(&host.link->lock);
 	host.link->identity.certificate_end = time_now() + 3600;
@@ -452,6 +456,10 @@ static void certificates_are_renewed(void **state)
 	must(authority_issue_host(authority, HOST_1, csr, strlen(csr), &issued, &e));
 	answer(peer, request, json_pack("{s:s}", "certificate", issued.pem));
 	json_decref(request);
+	pthread_join(w.thread, NULL);
+	assert_int_equal(w.r, -ENOKEY);
+	assert_int_equal(w.e.status, EXIT_NO_KEY);
+	unit_speaks(&w.e, "has ended");
 	next = hello_well();
 	after = SSL_get1_peer_certificate(next->ssl);
 	assert_int_not_equal(X509_cmp(before, after), 0);
