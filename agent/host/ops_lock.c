@@ -170,44 +170,56 @@ int op_disk_lock(struct call *call, json_t **ret_result, struct error *e)
 	return ops_disk_json(call->host, dek, ret_result, e);
 }
 
+/* The key of an attached disk, from its header. */
+static int get_key(struct host *host, const char *dek_text, const struct dm_disk *disk,
+		   struct event_record *record, struct secret *ret_dek, struct error *e)
+{
+	_cleanup_header_ struct disk_header *h = NULL;
+	char locator[LOCATOR_TEXT_SIZE];
+	struct key_locator used;
+	int r;
+
+	r = open_header(host, dek_text, disk, &h, e);
+	if (r == 0 && memcmp(h->token.dek, disk->dek, UUID_SIZE) != 0)
+		r = error_set(e, ENOENT, EXIT_NO_KEY, VMCRYPT_REASON_NO_HEADER,
+			      "The header of %s is of another DEK than the attached disk",
+			      h->device);
+	if (r == 0)
+		r = host_unlock(host, h, ret_dek, &used, e);
+	if (r < 0)
+		return r;
+	locator_format(&used, locator);
+	events_learn(record, locator, h->token.vm);
+	return 0;
+}
+
 /* The key first: a disk whose key cannot be had stays locked, and says why. */
 static int do_unlock(struct host *host, const char *dek_text, const struct dm_disk *disk,
 		     struct event_record *record, struct error *e)
 {
-	_cleanup_header_ struct disk_header *h = NULL;
 	_cleanup_secret_ struct secret dek = SECRET_NULL;
-	char locator[LOCATOR_TEXT_SIZE];
-	struct key_locator used;
 	int r = 0;
 
-	if (disk) {
-		r = open_header(host, dek_text, disk, &h, e);
-		if (r == 0 && memcmp(h->token.dek, disk->dek, UUID_SIZE) != 0)
-			r = error_set(e, ENOENT, EXIT_NO_KEY, VMCRYPT_REASON_NO_HEADER,
-				      "The header of %s is of another DEK than the attached disk",
-				      h->device);
-		if (r == 0)
-			r = host_unlock(host, h, &dek, &used, e);
-		if (r < 0)
-			return r;
-		locator_format(&used, locator);
-		events_learn(record, locator, h->token.vm);
-	}
-	if (state_is_locked(host->state, dek_text))
+	if (disk)
+		r = get_key(host, dek_text, disk, record, &dek, e);
+	if (r == 0 && state_is_locked(host->state, dek_text))
 		r = state_set_locked(host->state, dek_text, false, e);
 	if (r == 0 && disk)
 		r = host_key_load(host, disk->dek, &dek, e);
 	return r;
 }
 
-/* The kernel may have got it meanwhile, or an administrator have locked it. */
+/* A lock that an administrator has set, or sets while the key is fetched, stays. */
 static int load_lost(struct host *host, const char *dek_text, const struct dm_disk *disk,
 		     struct event_record *record, struct error *e)
 {
+	_cleanup_secret_ struct secret dek = SECRET_NULL;
 	int r;
 
 	r = host_check_lock(host, disk->dek, e);
-	return r < 0 ? r : do_unlock(host, dek_text, disk, record, e);
+	if (r == 0)
+		r = get_key(host, dek_text, disk, record, &dek, e);
+	return r < 0 ? r : host_key_load(host, disk->dek, &dek, e);
 }
 
 int ops_disk_load(struct host *host, const char *name, const char *user, struct error *e)
