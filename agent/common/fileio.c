@@ -185,6 +185,43 @@ int file_remove(const char *path, struct error *e)
 	return file_sync_parent(path, e);
 }
 
+static int overwrite(const char *path, struct error *e)
+{
+	static const uint8_t zeroes[4096];
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	off_t done;
+	int r = 0;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(e, errno, "overwrite", path);
+	for (done = 0; done < st.st_size && r == 0; done += (off_t) sizeof(zeroes))
+		r = file_write_all(fd, zeroes, sizeof(zeroes));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? fail(e, r, "overwrite", path) : 0;
+}
+
+int file_erase(const char *path, bool *ret_gone, struct error *e)
+{
+	char dir[PATH_MAX], gone[PATH_MAX + 16];
+	const char *name;
+	int r;
+
+	r = split_path(path, dir, &name);
+	if (r < 0)
+		return fail(e, r, "delete", path);
+	snprintf(gone, sizeof(gone), "%.*s.deleted" TEMP_SUFFIX, (int) (name - path), path);
+	if (rename(path, gone) < 0)
+		return fail(e, errno, "delete", path);
+	if (ret_gone)
+		*ret_gone = true;
+	r = file_sync_parent(gone, e);
+	if (r == 0)
+		r = overwrite(gone, e);
+	return r < 0 ? r : file_remove(gone, e);
+}
+
 int file_read_secret(int fd, const char *name, size_t max, struct secret *ret, struct error *e)
 {
 	_cleanup_secret_ struct secret s = SECRET_NULL;

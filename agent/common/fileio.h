@@ -5,6 +5,7 @@
 #ifndef VMCRYPT_COMMON_FILEIO_H
 #define VMCRYPT_COMMON_FILEIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -44,6 +45,18 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
  * Return: 0; -ENOENT when there was no such file.
  */
 int file_remove(const char *path, struct error *e);
+
+/**
+ * file_erase() - the same for a file with a key: overwritten in place first, for what that is
+ * worth on the storage below
+ * @ret_gone: set to true once there is no such file any more, whatever follows; may be NULL
+ *
+ * Out of sight before it is overwritten: half a file must not stop the next start. One left by
+ * a crash is called ``.deleted.tmp`` and is safe to delete.
+ *
+ * Return: 0; -ENOENT when there was no such file.
+ */
+int file_erase(const char *path, bool *ret_gone, struct error *e);
 
 /**
  * file_sync_parent() - fsync the folder that @path is in

@@ -234,55 +234,27 @@ int identity_load(const char *state_dir, struct identity *ret, struct error *e)
 	return r < 0 ? error_prefix(e, "%s", path) : 0;
 }
 
-static int overwrite(const char *path, struct error *e)
+/* That there was none is no error. */
+static int unless_absent(int r, const struct error *why, struct error *e)
 {
-	static const uint8_t zeroes[4096];
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-	off_t done;
-	int r = 0;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_fail(e, errno, "Cannot overwrite %s: %s", path, strerror(errno));
-	for (done = 0; done < st.st_size && r == 0; done += (off_t)sizeof(zeroes))
-		r = file_write_all(fd, zeroes, sizeof(zeroes));
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	return r < 0 ? error_fail(e, r, "Cannot overwrite %s: %s", path, strerror(-r)) : 0;
-}
-
-/* Out of sight before it is overwritten: half a file must not stop the next start. */
-static int forget_identity(const char *state_dir, struct error *e)
-{
-	_cleanup_free_ char *path = path_of(state_dir, IDENTITY_FILE);
-	_cleanup_free_ char *gone = path_of(state_dir, ".deleted.tmp");
-	int r;
-
-	if (!path || !gone)
-		return error_oom(e);
-	if (rename(path, gone) < 0)
-		return errno == ENOENT ? 0 : error_fail(e, errno, "Cannot delete %s: %s", path,
-							strerror(errno));
-	r = file_sync_parent(gone, e);
-	if (r == 0)
-		r = overwrite(gone, e);
-	return r < 0 ? r : file_remove(gone, e);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		*e = *why;
+	return r;
 }
 
 int identity_forget(const char *state_dir, struct error *e)
 {
+	_cleanup_free_ char *path = path_of(state_dir, IDENTITY_FILE);
 	_cleanup_free_ char *mode = path_of(state_dir, IDENTITY_MODE_FILE);
-	struct error none = ERROR_NULL;
+	struct error why = ERROR_NULL;
 	int r;
 
-	if (!mode)
+	if (!path || !mode)
 		return error_oom(e);
-	r = forget_identity(state_dir, e);
-	if (r == 0 && file_remove(mode, &none) < 0 && none.code != -ENOENT) {
-		*e = none;
-		r = none.code;
-	}
-	return r;
+	r = unless_absent(file_erase(path, /* ret_gone= */ NULL, &why), &why, e);
+	return r < 0 ? r : unless_absent(file_remove(mode, &why), &why, e);
 }
 
 enum host_mode identity_load_mode(const char *state_dir)

@@ -5,11 +5,8 @@
 #include "provider/registry.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -178,45 +175,6 @@ int registry_add(struct provider_registry *registry, struct provider *provider,
 	return 0;
 }
 
-/* The KDK of an unsealed provider: overwritten in place first, for what that is
- * worth on the storage below. A sealed one is worthless without its TPM. */
-static int overwrite(const char *path, struct error *e)
-{
-	static const uint8_t zeroes[4096];
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	off_t at;
-
-	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_fail(e, errno, "Cannot overwrite %s: %s", path, strerror(errno));
-	for (at = 0; at < st.st_size; at += (off_t) sizeof(zeroes))
-		if (pwrite(fd, zeroes, sizeof(zeroes), at) < 0)
-			return error_fail(e, errno, "Cannot overwrite %s: %s", path, strerror(errno));
-	if (fsync(fd) < 0)
-		return error_fail(e, errno, "Cannot overwrite %s: %s", path, strerror(errno));
-	return 0;
-}
-
-/* Out of sight before it is overwritten: half a file must not stop the next
- * start. From the rename on the provider is gone, whatever follows. */
-static int remove_unsealed(struct provider_registry *registry, const char *path, bool *ret_gone,
-			   struct error *e)
-{
-	_cleanup_free_ char *gone = NULL;
-	int r;
-
-	if (asprintf(&gone, "%s/.deleted.tmp", registry->dir) < 0)
-		return error_oom(e);
-	if (rename(path, gone) < 0)
-		return error_fail(e, errno, "Cannot delete %s: %s", path, strerror(errno));
-	*ret_gone = true;
-	r = overwrite(gone, e);
-	if (r < 0)
-		return r;
-	return file_remove(gone, e);
-}
-
 int registry_remove(struct provider_registry *registry, struct provider *provider,
 		    struct error *e)
 {
@@ -227,8 +185,9 @@ int registry_remove(struct provider_registry *registry, struct provider *provide
 
 	if (!path)
 		return error_oom(e);
+	/* A sealed KDK is worthless without its TPM. */
 	if (provider->sealing == SEALING_NONE) {
-		r = remove_unsealed(registry, path, &gone, e);
+		r = file_erase(path, &gone, e);
 	} else {
 		r = file_remove(path, e);
 		gone = r == 0;

@@ -70,6 +70,36 @@ static void replaces_whole_files(void **state)
 	assert_int_equal(file_remove(path, &e), -ENOENT);
 }
 
+/* What has the file open, or a link to it, sees zeroes. */
+static void erases_files(void **state)
+{
+	static const char zeroes[5000];
+	const char *path = unit_path(dir, "key"), *link_path = unit_path(dir, "link");
+	_cleanup_free_ char *left = NULL;
+	struct error e = ERROR_NULL;
+	char data[5000];
+	bool gone = false;
+	size_t size;
+
+	(void) state;
+	memset(data, 'k', sizeof(data));
+	assert_int_equal(file_write_atomic(path, data, sizeof(data), 0600, &e), 0);
+	assert_int_equal(link(path, link_path), 0);
+	assert_int_equal(file_erase(path, &gone, &e), 0);
+	assert_true(gone);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(unit_count(dir, ".tmp"), 0);
+	assert_int_equal(file_read_bounded(link_path, 9000, &left, &size, &e), 0);
+	assert_true(size >= sizeof(data));
+	assert_memory_equal(left, zeroes, sizeof(data));
+	assert_int_equal(unlink(link_path), 0);
+
+	gone = false;
+	assert_int_equal(file_erase(path, &gone, &e), -ENOENT);
+	assert_false(gone);
+	unit_speaks(&e, "key");
+}
+
 /* Disk full: a file size limit fails the write just as ENOSPC does. */
 static void keeps_the_old_file_when_writing_fails(void **state)
 {
@@ -256,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_up_to_the_bound),
 		cmocka_unit_test(replaces_whole_files),
+		cmocka_unit_test(erases_files),
 		cmocka_unit_test(keeps_the_old_file_when_writing_fails),
 		cmocka_unit_test(keeps_the_old_file_on_a_full_disk),
 		cmocka_unit_test(a_killed_writer_leaves_a_whole_file),
