@@ -461,7 +461,8 @@ static inline void *joining_main(void *arg)
 	return NULL;
 }
 
-static inline void join_begin(struct joining *j)
+/* @flip: of the first byte that the token pins the authority with; 0: it is the right one */
+static inline void join_begin(struct joining *j, uint8_t flip)
 {
 	char text[AUTHORITY_FINGERPRINT_SIZE];
 	uint8_t pin[JOINTOKEN_FINGERPRINT_SIZE];
@@ -469,6 +470,7 @@ static inline void join_begin(struct joining *j)
 	*j = (struct joining){ .r = 1 };
 	authority_fingerprint(authority, text);
 	assert_int_equal(hex_decode(text, pin, sizeof(pin)), 0);
+	pin[0] ^= flip;
 	must(jointoken_new(pin, &j->token, &e));
 	assert_int_equal(pthread_create(&j->thread, NULL, joining_main, j), 0);
 }
@@ -532,7 +534,7 @@ static inline void join_well(void)
 	struct peer *peer;
 	json_t *request;
 
-	join_begin(&j);
+	join_begin(&j, /* flip= */ 0);
 	peer = peer_accept_tcp();
 	assert_true(peer_tls(peer, /* certificate= */ false));
 	request = read_join(peer);

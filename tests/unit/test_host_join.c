@@ -32,8 +32,7 @@ static void joins_nobody_else(void **state)
 	struct peer *peer;
 
 	(void)state;
-	join_begin(&j);
-	j.token.fingerprint[0] ^= 1;
+	join_begin(&j, /* flip= */ 1);
 	peer = peer_accept_tcp();
 	/* The client hangs up within the handshake, or right behind it. */
 	assert_true(!peer_tls(peer, false) || !read_join(peer));
@@ -44,7 +43,7 @@ static void joins_nobody_else(void **state)
 	/* The authority is right, the name is another one. */
 	must(authority_issue_server(authority, "manager.example", &e));
 	must(authority_use(authority, server_ctx, &e));
-	join_begin(&j);
+	join_begin(&j, /* flip= */ 0);
 	peer = peer_accept_tcp();
 	assert_true(!peer_tls(peer, false) || !read_join(peer));
 	assert_int_equal(join_end(&j), -EHOSTUNREACH);
@@ -60,7 +59,7 @@ static void join_badly(unsigned int status, const char *body, int code, const ch
 	struct peer *peer;
 	json_t *request;
 
-	join_begin(&j);
+	join_begin(&j, /* flip= */ 0);
 	peer = peer_accept_tcp();
 	assert_true(peer_tls(peer, false));
 	request = read_join(peer);
