@@ -339,20 +339,23 @@ static int begin_join(struct link *link, struct error *e)
 	return 0;
 }
 
-/* @identity is taken over, or not at all. */
-static void take_identity(struct link *link, struct identity *identity)
+/* Saves it and takes it over, or does neither; with the lock held. */
+static int change_identity(struct link *link, struct identity *identity, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
+	int r;
 
+	r = identity_save(link->host->conf.state_dir, identity, e);
+	if (r < 0)
+		return r;
 	identity_done(&link->identity);
-	link->identity = *identity;
-	*identity = IDENTITY_NULL;
+	link->identity = identity_take(identity);
 	if (!link->joined)
 		link->mode = MODE_INCAPABLE;
 	link->joined = true;
 	link->trouble = ERROR_NULL;
 	link->epoch++;
 	link_wake(link);
+	return 0;
 }
 
 int link_join(struct link *link, const char *url, const char *name,
@@ -369,11 +372,9 @@ int link_join(struct link *link, const char *url, const char *name,
 		r = identity_seal(&identity, link->host->providers, e);
 	if (r == 0)
 		r = start_threads(link, e);
-	if (r == 0)
-		r = identity_save(link->host->conf.state_dir, &identity, e);
-	if (r == 0)
-		take_identity(link, &identity);
 	pthread_mutex_lock(&link->lock);
+	if (r == 0)
+		r = change_identity(link, &identity, e);
 	link->joining = false;
 	pthread_mutex_unlock(&link->lock);
 	return r;
@@ -412,12 +413,10 @@ int link_renew(struct link *link, struct error *e)
 	if (r == 0 && (epoch != link->epoch || !link->joined))
 		r = error_fail(e, ECANCELED, "the host has left its manager");
 	if (r == 0)
-		r = identity_save(link->host->conf.state_dir, &identity, e);
+		r = change_identity(link, &identity, e);
 	pthread_mutex_unlock(&link->lock);
-	if (r == 0) {
+	if (r == 0)
 		log_notice("The certificate of this host was renewed");
-		take_identity(link, &identity);
-	}
 	return r;
 }
 

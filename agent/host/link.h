@@ -97,7 +97,6 @@ int link_check_safe(struct link *link, struct error *e);
 
 /**
  * link_join() - join a manager, and connect
- * @user: for the record
  *
  * Waits; for a worker. Return: 0; -EEXIST (joined already, or under way); what
  * join_manager() answers.
