@@ -10,6 +10,8 @@
 #include "common/errors.h"
 #include "host/call.h"
 
+struct link_view;
+
 int op_status(struct call *call, json_t **ret_result, struct error *e);
 
 int op_provider_create(struct call *call, json_t **ret_result, struct error *e);
@@ -47,7 +49,7 @@ int ops_disk_json(struct host *host, const uint8_t dek[UUID_SIZE], json_t **ret,
 json_t *ops_disks_json(struct host *host, struct error *e);
 json_t *ops_provider_json(struct host *host, const struct provider_info *info);
 /* MANAGER of `status` and `host.show`; null: not joined. */
-json_t *ops_manager_json(struct host *host);
+json_t *ops_manager_json(const struct link_view *view);
 int ops_providers_json(struct host *host, json_t **ret, struct error *e);
 
 /* Record the intent of an operation on a disk, with the VM and the KEK that are known of it. */

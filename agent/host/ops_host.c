@@ -26,30 +26,30 @@ static json_t *time_or_null(int64_t seconds)
 	return json_string(text);
 }
 
-json_t *ops_manager_json(struct host *host)
+json_t *ops_manager_json(const struct link_view *view)
 {
-	struct link_view view;
-	bool trouble;
+	bool trouble = !view->connected && error_is_set(&view->trouble);
 
-	link_look(host->link, &view);
-	if (!view.joined)
+	if (!view->joined)
 		return json_null();
-	trouble = !view.connected && error_is_set(&view.trouble);
-	return json_pack("{s:s, s:s, s:s?, s:b, s:o, s:o, s:s, s:s, s:o}", "url", view.url,
-			 "host", view.host, "name", view.name[0] ? view.name : NULL,
-			 "connected", view.connected,
-			 "connected_since", time_or_null(view.connected_since),
-			 "certificate_end", time_or_null(view.certificate_end),
-			 "mode", host_mode_name(view.mode),
-			 "protection", view.sealed ? "tpm" : "unsealed",
-			 "trouble", trouble ? json_string_printable(view.trouble.text) :
+	return json_pack("{s:s, s:s, s:s?, s:b, s:o, s:o, s:s, s:s, s:o}", "url", view->url,
+			 "host", view->host, "name", view->name[0] ? view->name : NULL,
+			 "connected", view->connected,
+			 "connected_since", time_or_null(view->connected_since),
+			 "certificate_end", time_or_null(view->certificate_end),
+			 "mode", host_mode_name(view->mode),
+			 "protection", view->sealed ? "tpm" : "unsealed",
+			 "trouble", trouble ? json_string_printable(view->trouble.text) :
 					      json_null());
 }
 
 int op_host_show(struct call *call, json_t **ret_result, struct error *e)
 {
+	struct link_view view;
+
 	(void)e;
-	*ret_result = json_pack("{s:o}", "manager", ops_manager_json(call->host));
+	link_look(call->host->link, &view);
+	*ret_result = json_pack("{s:o}", "manager", ops_manager_json(&view));
 	return 0;
 }
 

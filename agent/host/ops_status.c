@@ -182,7 +182,8 @@ int op_status(struct call *call, json_t **ret_result, struct error *e)
 		/* The agent does not start where its memory cannot be locked. */
 		"memory_locked", true, "tpm", look.tpm,
 		"default_provider", json_string_value(json_object_get(provider, "name")),
-		"providers", look.providers, "manager", ops_manager_json(host), "disks", disks_summary(look.disks),
+		"providers", look.providers, "manager", ops_manager_json(&look.link),
+		"disks", disks_summary(look.disks),
 		"boot", look.boot,
 		"events", "path", path, "bytes", (json_int_t)look.events.bytes,
 		"reserved", (json_int_t)look.events.reserved, "healthy", look.events.healthy,
