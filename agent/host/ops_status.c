@@ -12,7 +12,6 @@
 #include "host/client.h"
 #include "host/eventfile.h"
 #include "host/link.h"
-#include "provider/tpm.h"
 
 /* It is renewed by itself long before. */
 #define CERTIFICATE_WARN_S	(14 * 24 * 3600LL)
@@ -38,11 +37,10 @@ static void look_done(struct look *look)
 
 static int look_at(struct host *host, struct look *ret, struct error *e)
 {
-	const char *tcti = host->conf.tcti ? host->conf.tcti : TPM_TCTI_DEFAULT;
 	int r;
 
 	ret->module = nl_client_check(host->netlink, &ret->module_text) == 0;
-	ret->tpm = tpm_present(tcti, NULL) == 0;
+	ret->tpm = provider_tpm_present(host->providers, NULL) == 0;
 	events_get_status(host->events, &ret->events);
 	link_look(host->link, &ret->link);
 	r = ops_providers_json(host, &ret->providers, e);
