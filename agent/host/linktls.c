@@ -22,16 +22,15 @@ void link_tls_done(struct link_tls *tls)
 static X509 *find_pinned(const struct link_tls *tls, X509_STORE_CTX *ctx)
 {
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(ctx);
-	uint8_t digest[JOINTOKEN_FINGERPRINT_SIZE];
-	char text[X509_FINGERPRINT_SIZE];
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned int size;
 	int i;
 
 	for (i = 0; i < sk_X509_num(chain); i++) {
 		X509 *certificate = sk_X509_value(chain, i);
 
-		if (x509_fingerprint(certificate, text) &&
-		    hex_decode(text, digest, sizeof(digest)) == 0 &&
-		    !memcmp(digest, tls->pin, sizeof(digest)))
+		if (X509_digest(certificate, EVP_sha256(), digest, &size) == 1 &&
+		    size == sizeof(tls->pin) && !memcmp(digest, tls->pin, size))
 			return certificate;
 	}
 	return NULL;
