@@ -33,15 +33,13 @@ static int make_body(const struct jointoken *token, const char *name, const char
 {
 	_cleanup_json_ json_t *json = NULL;
 	char text[2 * JOINTOKEN_SECRET_SIZE + 1];
-	int r;
 
 	hex_encode(token->secret.data, token->secret.size, text);
 	json = json_pack("{s:s, s:s, s:s}", "token", text, "csr", csr, "name", name);
 	erase(text, sizeof(text));
 	if (!json)
 		return error_oom(e);
-	r = json_format_secret(json, ret, e);
-	return r;
+	return json_format_secret(json, ret, e);
 }
 
 static int refused(unsigned int status, const char *text, size_t size, struct error *e)

@@ -25,11 +25,6 @@ const struct link_times link_times_default = {
 	.report_ms = 2000,
 };
 
-static uint64_t now_ms(void)
-{
-	return (uint64_t)time_monotonic_ms();
-}
-
 bool link_wait(struct link *link, uint64_t deadline_ms)
 {
 	if (!deadline_ms)
@@ -120,13 +115,13 @@ static void *wire_main(void *arg)
 			next = 0;
 			pause = link->times.retry_ms;
 		}
-		if (!link->joined || now_ms() < next) {
+		if (!link->joined || link_now() < next) {
 			(void)link_wait(link, link->joined ? next : 0);
 			continue;
 		}
 		if (dial(link))
 			pause = link->times.retry_ms;
-		next = now_ms() + jitter(pause);
+		next = link_now() + jitter(pause);
 		pause = pause * 2 < link->times.retry_max_ms ? pause * 2 : link->times.retry_max_ms;
 	}
 	return NULL;
@@ -163,14 +158,14 @@ static void do_report(struct link *link)
 		log_info("The manager does not know this host's disks yet: %s", e.text);
 	pthread_mutex_lock(&link->lock);
 	if (error_is_set(&e) && !link->report_at)
-		link->report_at = now_ms() + REPORT_AGAIN_MS;
+		link->report_at = link_now() + REPORT_AGAIN_MS;
 }
 
 static void do_renew(struct link *link)
 {
 	struct error e = ERROR_NULL;
 
-	link->renew_at = now_ms() + RENEW_LOOK_MS;
+	link->renew_at = link_now() + RENEW_LOOK_MS;
 	if (!identity_due(&link->identity, time_now()))
 		return;
 	pthread_mutex_unlock(&link->lock);
@@ -190,9 +185,9 @@ static void *chores_main(void *arg)
 		       link->renew_at;
 		if (!link->connected)
 			(void)link_wait(link, 0);
-		else if (link->report_at && now_ms() >= link->report_at)
+		else if (link->report_at && link_now() >= link->report_at)
 			do_report(link);
-		else if (now_ms() >= link->renew_at)
+		else if (link_now() >= link->renew_at)
 			do_renew(link);
 		else
 			(void)link_wait(link, next);
@@ -399,7 +394,7 @@ int link_renew(struct link *link, struct error *e)
 	if (r < 0)
 		return r;
 	r = uplink_ask(link, "cert.renew", json_pack("{s:s}", "csr", csr),
-		       now_ms() + PROVIDER_ASK_S * 1000, &result, NULL, &why);
+		       link_now() + PROVIDER_ASK_S * 1000, &result, NULL, &why);
 	if (r < 0) {
 		*e = why.error;
 		return r;
@@ -453,6 +448,6 @@ void link_report_soon(struct link *link)
 	lock = mutex_lock(&link->lock);
 	if (link->report_at || !link->joined)
 		return;
-	link->report_at = now_ms() + link->times.report_ms;
+	link->report_at = link_now() + link->times.report_ms;
 	pthread_cond_broadcast(&link->changed);
 }

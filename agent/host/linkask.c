@@ -142,7 +142,7 @@ static int wait_answer(struct link *link, struct link_request *request, uint64_t
 
 	while (!request->over)
 		if (!link_wait(link, deadline_ms) && !request->over &&
-		    (uint64_t)time_monotonic_ms() >= deadline_ms) {
+		    link_now() >= deadline_ms) {
 			request->abandoned = true;
 			memcpy(why->key_reason, UNREACHABLE, sizeof(UNREACHABLE));
 			return error_set(&why->error, ETIMEDOUT, EXIT_NO_KEY,
@@ -190,7 +190,7 @@ static char *read_line(const char *path)
 	return text;
 }
 
-static json_t *hello_args(const struct link *link, bool tpm)
+static json_t *hello_args(const struct link *link)
 {
 	_cleanup_free_ char *module = read_line(MODULE_VERSION), *boot_id = read_line(BOOT_ID);
 	char key[BASE64_SIZE(BOX_KEY_SIZE)], name[256] = "";
@@ -201,7 +201,7 @@ static json_t *hello_args(const struct link *link, bool tpm)
 	return json_pack("{s:s, s:o, s:s?, s:s?, s:b, s:s}", "version", VMCRYPT_VERSION,
 			 "name", json_string_printable(*name ? name : "localhost"),
 			 "boot_id", boot_id, "module",
-			 module ? module : loaded ? "unknown" : NULL, "tpm", tpm,
+			 module ? module : loaded ? "unknown" : NULL, "tpm", link->tpm,
 			 "public_key", key);
 }
 
@@ -217,7 +217,7 @@ int link_hello(struct link *link, struct error *e)
 	r = box_key_new(&link->box, e);
 	if (r < 0)
 		return r;
-	args = hello_args(link, link->tpm);
+	args = hello_args(link);
 	if (!args)
 		return error_oom(e);
 	request = link_request_add(link, "hello", args, e);
@@ -242,7 +242,7 @@ static int on_hello(struct link *link, const struct channel_frame *frame, struct
 	link->connected = true;
 	link->connected_since = time_now();
 	link->trouble = ERROR_NULL;
-	link->report_at = (uint64_t)time_monotonic_ms();
+	link->report_at = link_now();
 	link->renew_at = link->report_at;
 	log_notice("This host is connected to its manager %s", link->identity.url);
 	link_wake(link);

@@ -303,7 +303,7 @@ static void removed(const struct order_context *o, struct link_order *order)
 	_cleanup_json_ json_t *result = json_object();
 	struct event_record record = EVENT_RECORD_NULL;
 	struct error e = ERROR_NULL;
-	uint64_t deadline = (uint64_t)time_monotonic_ms() + FLUSH_MS;
+	uint64_t deadline = link_now() + FLUSH_MS;
 	int r;
 
 	r = begin(o, "this host", NULL, &record, &e);

@@ -86,7 +86,7 @@ static int send_all(struct link *link, const json_t *reports, uint64_t *ret_conn
 	do {
 		_cleanup_json_ json_t *result = NULL;
 
-		deadline = (uint64_t)time_monotonic_ms() + PROVIDER_ASK_S * 1000;
+		deadline = link_now() + PROVIDER_ASK_S * 1000;
 		r = uplink_ask(link, "disk.report", part(reports, &at), deadline, &result,
 			       ret_connection, &why);
 		if (r < 0) {

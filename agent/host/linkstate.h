@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The inside of the link: for the files host/link*.c and host/order*.c only.
+ * The inside of the link: for the files host/link*.c only.
  */
 #ifndef HOST_LINKSTATE_H
 #define HOST_LINKSTATE_H
 
 #include <libwebsockets.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/queue.h>
 
+#include "common/encode.h"
 #include "common/lock.h"
 #include "crypto/box.h"
 #include "host/link.h"
@@ -108,6 +108,12 @@ struct link {
 	json_t *reported;
 	STAILQ_HEAD(, link_order) runs;
 };
+
+/** link_now() - ms of CLOCK_MONOTONIC, as deadlines are counted */
+static inline uint64_t link_now(void)
+{
+	return (uint64_t)time_monotonic_ms();
+}
 
 /* From here to link_end(): with the lock held. */
 

@@ -39,11 +39,6 @@ struct connection {
 	struct error why;
 };
 
-static uint64_t now_ms(void)
-{
-	return (uint64_t)time_monotonic_ms();
-}
-
 static int hang_up(struct connection *c, const struct error *why)
 {
 	if (!error_is_set(&c->why))
@@ -69,7 +64,7 @@ static int on_established(struct connection *c)
 		error_fail(&e, EHOSTUNREACH, "the manager's TLS is not what it has to be");
 		return hang_up(c, &e);
 	}
-	c->heard = now_ms();
+	c->heard = link_now();
 	c->said = c->heard;
 	set_timer(c);
 	pthread_mutex_lock(&c->link->lock);
@@ -85,7 +80,7 @@ static int on_receive(struct connection *c, const void *data, size_t size)
 {
 	struct error e = ERROR_NULL;
 
-	c->heard = now_ms();
+	c->heard = link_now();
 	if (lws_is_first_fragment(c->wsi))
 		c->in_size = 0;
 	if (lws_frame_is_binary(c->wsi) || size > CHANNEL_FRAME_MAX - c->in_size) {
@@ -120,7 +115,7 @@ static int send_ping(struct connection *c)
 	unsigned char buffer[LWS_PRE];
 
 	c->ping = false;
-	c->said = now_ms();
+	c->said = link_now();
 	return lws_write(c->wsi, buffer + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
@@ -138,7 +133,7 @@ static int on_writable(struct connection *c)
 	if (!message)
 		return 0;
 	n = lws_write(c->wsi, message->data + LWS_PRE, message->size, LWS_WRITE_TEXT);
-	c->said = now_ms();
+	c->said = link_now();
 	if (n < 0 || (size_t)n < message->size)
 		n = -1;
 	free(message);
@@ -151,7 +146,7 @@ static int on_tick(struct connection *c)
 {
 	const struct link_times *times = &c->link->times;
 	struct error e = ERROR_NULL;
-	uint64_t now = now_ms();
+	uint64_t now = link_now();
 
 	if (now - c->heard >= times->dead_ms) {
 		error_fail(&e, ETIMEDOUT, "nothing was heard of the manager for %u s",
@@ -178,22 +173,13 @@ static int on_wake(struct connection *c)
 	return 0;
 }
 
+/* @text: why, of @size bytes; NULL: it was closed. */
 static int on_failed(struct connection *c, const char *text, size_t size)
 {
 	_cleanup_free_ char *why = text ? strndup(text, size) : NULL;
 	struct error e = ERROR_NULL;
 
 	http_failed(&c->address, &c->tls, why, &e);
-	hang_up(c, &e);
-	c->wsi = NULL;
-	return 0;
-}
-
-static int on_closed(struct connection *c)
-{
-	struct error e = ERROR_NULL;
-
-	http_failed(&c->address, &c->tls, NULL, &e);
 	hang_up(c, &e);
 	c->wsi = NULL;
 	return 0;
@@ -213,7 +199,7 @@ static int on_channel(struct lws *wsi, enum lws_callback_reasons reason, void *u
 	case LWS_CALLBACK_CLIENT_RECEIVE:
 		return on_receive(c, in, size);
 	case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-		c->heard = now_ms();
+		c->heard = link_now();
 		return 0;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
 		return on_writable(c);
@@ -224,7 +210,7 @@ static int on_channel(struct lws *wsi, enum lws_callback_reasons reason, void *u
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
 		return on_failed(c, in, size);
 	case LWS_CALLBACK_CLIENT_CLOSED:
-		return on_closed(c);
+		return on_failed(c, /* text= */ NULL, 0);
 	default:
 		return 0;
 	}
@@ -279,7 +265,7 @@ static void serve(struct connection *c)
 	info.protocol = CHANNEL_PROTOCOL;
 	info.pwsi = &c->wsi;
 	if (!lws_client_connect_via_info(&info) && !c->over)
-		on_failed(c, NULL, 0);
+		on_failed(c, /* text= */ NULL, 0);
 	while (r >= 0 && !c->over)
 		r = lws_service(c->link->context, /* timeout_ms= */ 0);
 }
