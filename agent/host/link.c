@@ -261,18 +261,12 @@ static bool end_threads(struct link *link, unsigned int wait_s)
 
 bool link_free(struct link *link, unsigned int wait_s)
 {
-	struct link_order *order;
-
 	if (!link)
 		return true;
 	link_stop(link);
 	if (!end_threads(link, wait_s))
 		return false;
 	link_run_done(link);
-	while ((order = STAILQ_FIRST(&link->orders))) {
-		STAILQ_REMOVE_HEAD(&link->orders, entry);
-		link_answer(link, order, NULL, NULL);
-	}
 	identity_done(&link->identity);
 	pthread_cond_destroy(&link->changed);
 	pthread_mutex_destroy(&link->lock);

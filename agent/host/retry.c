@@ -32,7 +32,7 @@ struct retry {
 	bool again;
 };
 
-/* One look, in a worker. @retry: NULL once it was given up. */
+/* One look, in a worker; @retry is for the main loop. */
 struct look {
 	struct work work;	/* must be first */
 	struct host *host;
@@ -107,10 +107,9 @@ static void look_done(struct work *work)
 
 static void look_expired(struct work *work)
 {
-	struct look *look = (struct look *)work;
+	const struct look *look = (struct look *)work;
 
 	ended(look->retry, /* left= */ true);
-	look->retry = NULL;
 }
 
 static void look_release(struct work *work)
