@@ -105,7 +105,7 @@ static void join_is_refused(void **state)
 	join_well();
 }
 
-/* A certificate for another key, and one of another authority. */
+/* A certificate for another key. */
 static void join_checks_the_certificate(void **state)
 {
 	_cleanup_secret_ struct secret key = SECRET_NULL;
@@ -119,6 +119,53 @@ static void join_checks_the_certificate(void **state)
 	json = json_pack("{s:s, s:s, s:s}", "host", HOST_1, "certificate", issued.pem, "ca", "x");
 	body = json_dumps(json, 0);
 	join_badly(201, body, -EKEYREJECTED, "another key");
+}
+
+/* What the manager gives for this key, on the first day or later. */
+static int certify(struct identity *identity, struct authority *by, const char *id,
+		   const char *csr, int64_t now)
+{
+	_cleanup_certificate_ struct authority_certificate issued = { .pem = NULL };
+
+	must(authority_issue_host(by, id, csr, strlen(csr), &issued, &e));
+	e = ERROR_NULL;
+	return identity_certify(identity, issued.pem, now, &e);
+}
+
+/* By the pinned authority, for now, and for this host. */
+static void certificates_are_checked(void **state)
+{
+	_cleanup_identity_ struct identity identity = IDENTITY_NULL;
+	_cleanup_free_ char *csr = NULL;
+	struct authority *another;
+	struct store *another_store;
+	char another_dir[64];
+
+	(void)state;
+	unit_make_dir(another_dir);
+	must(store_open(another_dir, &another_store, &e));
+	must(authority_init(another_store, vault, "manager.example", &e));
+	must(authority_load(another_store, vault, &another, &e));
+	must(identity_new_key(&identity.key, &csr, &e));
+	identity.ca = strdup(authority_pem(authority));
+
+	assert_int_equal(certify(&identity, another, HOST_1, csr, time_now()), -EKEYREJECTED);
+	unit_speaks(&e, "authority");
+	assert_int_equal(certify(&identity, authority, HOST_1, csr,
+				 time_now() + 100LL * 365 * 24 * 3600), -EKEYREJECTED);
+	unit_speaks(&e, "clocks");
+	assert_null(identity.certificate);
+	must(certify(&identity, authority, HOST_1, csr, time_now()));
+	assert_string_equal(identity.host, HOST_1);
+	assert_true(identity.certificate_end > time_now());
+	assert_int_equal(certify(&identity, authority, "22222222-2222-4222-8222-222222222222", csr,
+				 time_now()), -EKEYREJECTED);
+	unit_speaks(&e, "another host");
+	assert_string_equal(identity.host, HOST_1);
+
+	authority_free(another);
+	store_free(another_store);
+	unit_remove_dir(another_dir);
 }
 
 static void joined_once(void **state)
@@ -138,6 +185,7 @@ int main(void)
 		link_test(joins_nobody_else),
 		link_test(join_is_refused),
 		link_test(join_checks_the_certificate),
+		link_test(certificates_are_checked),
 		link_test(joined_once),
 	};
 
