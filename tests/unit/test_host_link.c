@@ -34,6 +34,23 @@ static json_t *sealed_key(const char *key_id, const char *bytes)
 			 "key", key_id, "sealed", text);
 }
 
+static json_t *sealed_kdk(bool require_tpm)
+{
+	struct secret kdk = unit_secret("abcdefghijklmnopqrstuvwxyz012345", 32);
+	uint8_t provider[UUID_SIZE], id[UUID_SIZE];
+	char text[BASE64_SIZE(BOX_SIZE_MAX)];
+	struct box box;
+
+	uuid_parse_text(PROVIDER_2, provider);
+	uuid_parse_text(HOST_1, id);
+	must(box_seal_kdk(host_public, provider, id, &kdk, &box, &e));
+	secret_done(&kdk);
+	base64_encode(box.data, box.size, text);
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s}", "provider", PROVIDER_2, "name", "native",
+			 "created", "2026-01-01T00:00:00Z", "require_tpm", require_tpm, "default", 1,
+			 "sealed", text);
+}
+
 static json_t *one_provider(void)
 {
 	return json_pack("{s:[{s:s, s:s, s:s, s:b}]}", "providers", "uuid", PROVIDER_1, "name",
@@ -202,10 +219,13 @@ static void keys_are_pushed(void **state)
 /* A host that is not safe takes none, and forgets those that it had. */
 static void only_a_safe_host_has_keys(void **state)
 {
+	const uint8_t nonce[CHANNEL_NONCE_SIZE] = { 1 };
+	char text[BASE64_SIZE(CHANNEL_NONCE_SIZE)];
 	_cleanup_json_ json_t *reply = NULL;
 	struct peer *peer = ready();
 
 	(void)state;
+	base64_encode(nonce, sizeof(nonce), text);
 	ask_well(peer, "key.push", json_pack("{s:[o]}", "keys", sealed_key("k1", KEY_BYTES)));
 	assert_int_equal(provider_key_count(host.providers), 1);
 	must(link_check_safe(host.link, &e));
@@ -217,6 +237,9 @@ static void only_a_safe_host_has_keys(void **state)
 	assert_int_equal(json_array_size(json_object_get(json_object_get(reply, "result"),
 							 "refused")), 1);
 	assert_int_equal(provider_key_count(host.providers), 0);
+	ask_badly(peer, "key.probe", json_pack("{s:o, s:s}", "key", sealed_key("k1", KEY_BYTES),
+					       "nonce", text), "EACCES");
+	ask_badly(peer, "kdk.push", sealed_kdk(/* require_tpm= */ false), "EACCES");
 	peer_close(peer);
 }
 
@@ -396,24 +419,13 @@ static void silence(void **state)
 static void managed_providers(void **state)
 {
 	_cleanup_secret_ struct secret kek = SECRET_NULL;
-	struct secret kdk = unit_secret("abcdefghijklmnopqrstuvwxyz012345", 32);
-	uint8_t provider[UUID_SIZE], id[UUID_SIZE];
-	char text[BASE64_SIZE(BOX_SIZE_MAX)];
 	struct peer *peer = ready();
 	struct provider_info info;
 	struct key_locator locator;
-	struct box box;
 	json_t *push;
 
 	(void)state;
-	uuid_parse_text(PROVIDER_2, provider);
-	uuid_parse_text(HOST_1, id);
-	must(box_seal_kdk(host_public, provider, id, &kdk, &box, &e));
-	secret_done(&kdk);
-	base64_encode(box.data, box.size, text);
-	push = json_pack("{s:s, s:s, s:s, s:b, s:b, s:s}", "provider", PROVIDER_2, "name", "native",
-			 "created", "2026-01-01T00:00:00Z", "require_tpm", 1, "default", 1, "sealed",
-			 text);
+	push = sealed_kdk(/* require_tpm= */ true);
 	ask_badly(peer, "kdk.push", json_incref(push), "ENODEV");
 	json_object_set_new(push, "require_tpm", json_false());
 	ask_well(peer, "kdk.push", json_incref(push));
