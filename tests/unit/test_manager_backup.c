@@ -260,13 +260,19 @@ static void wrong_requests(void **state)
 	assert_non_null(strstr(said, "no request for a backup"));
 	ask_wrongly(dir, "backup", file, said);
 	assert_non_null(strstr(said, "no request for a backup"));
+	close(file);
+	/* With a file that would do. */
+	snprintf(out, sizeof(out), "%s/empty", dir);
+	unit_write(out, "", 0, 0600);
+	file = open(out, O_WRONLY | O_CLOEXEC);
+	ask_wrongly(dir, "restor", file, said);
+	assert_non_null(strstr(said, "no request for a backup"));
 	ask_wrongly(dir, "restore", file, said);
+	assert_non_null(strstr(said, "no request for a backup"));
 	ask_wrongly(dir, "backup and much more than that", file, said);
 	assert_non_null(strstr(said, "no request for a backup"));
 	close(file);
 	/* Open for reading alone. */
-	snprintf(out, sizeof(out), "%s/empty", dir);
-	unit_write(out, "", 0, 0600);
 	file = open(out, O_RDONLY | O_CLOEXEC);
 	ask_wrongly(dir, "backup", file, said);
 	assert_non_null(strstr(said, "Cannot copy the database"));
