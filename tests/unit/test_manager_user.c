@@ -396,7 +396,6 @@ static void *crowd_in(void *arg)
 	return NULL;
 }
 
-/* The threads that answer requests do not all wait for scrypt. */
 /* Somebody guesses at the name for ever, from ever other addresses. */
 static void nobody_is_kept_out(void **state)
 {
@@ -463,6 +462,7 @@ static void pairs_are_bounded(void **state)
 	assert_false(known_has(&known, pair));
 }
 
+/* The threads that answer requests do not all wait for scrypt. */
 static void a_crowd_leaves_room(void **state)
 {
 	struct crowd crowd = { .refused = false };
