@@ -54,13 +54,6 @@ static char url[64];
 static char host_dir[64];
 static struct host host;
 
-/* Calls that have to go well. */
-#define must(call)						\
-	do {							\
-		if ((call) < 0)					\
-			fail_msg("%s: %s", #call, e.text);	\
-	} while (0)
-
 /* A connection that a host has made. */
 struct peer {
 	SSL *ssl;

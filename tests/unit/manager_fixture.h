@@ -36,20 +36,4 @@ static inline int fixture_teardown(void **state)
 
 #define fixture_test(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
-/* Calls that have to go well. */
-#define must(call)						\
-	do {							\
-		if ((call) < 0)					\
-			fail_msg("%s: %s", #call, e.text);	\
-	} while (0)
-
-/* A failure of a known kind, which speaks. */
-#define must_fail(call, code_, part)				\
-	do {							\
-		e = ERROR_NULL;					\
-		assert_int_equal((call), (code_));		\
-		assert_int_equal(e.code, (code_));		\
-		unit_speaks(&e, (part));			\
-	} while (0)
-
 #endif

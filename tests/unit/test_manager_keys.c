@@ -83,17 +83,6 @@ static int teardown(void **state)
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define must(call)						\
-	do {							\
-		if ((call) < 0)					\
-			fail_msg("%s: %s", #call, e.text);	\
-	} while (0)
-#define must_fail(call, code_, part)				\
-	do {							\
-		e = ERROR_NULL;					\
-		assert_int_equal((call), (code_));		\
-		unit_speaks(&e, (part));			\
-	} while (0)
 
 static void make(const char *name, const char *type, char id[UUID_TEXT_SIZE])
 {

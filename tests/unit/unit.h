@@ -147,4 +147,20 @@ static inline void unit_speaks(const struct error *e, const char *part)
 		fail_msg("\"%s\" does not say \"%s\"", e->text, part);
 }
 
+/* Calls that have to go well; the test has a struct error e. */
+#define must(call)						\
+	do {							\
+		if ((call) < 0)					\
+			fail_msg("%s: %s", #call, e.text);	\
+	} while (0)
+
+/* A failure of a known kind, which speaks. */
+#define must_fail(call, code_, part)				\
+	do {							\
+		e = ERROR_NULL;					\
+		assert_int_equal((call), (code_));		\
+		assert_int_equal(e.code, (code_));		\
+		unit_speaks(&e, (part));			\
+	} while (0)
+
 #endif
