@@ -52,16 +52,6 @@ static void note_failure(struct provision *p, const struct error *e)
 		p->first = *e;
 }
 
-static int ask(struct provision *p, const char *op, json_t *args, json_t **ret, struct error *e)
-{
-	struct channel_failure why = { .error = ERROR_NULL };
-	int r = link_ask(p->m, p->host, op, args, LINK_ASK_MS, ret, &why);
-
-	if (r < 0)
-		*e = why.error;
-	return r;
-}
-
 /* All standard providers: a host may use any, for VMs decide who gets which key. */
 static json_t *list_providers(struct provision *p, const char *chosen, struct error *e)
 {
@@ -87,26 +77,25 @@ static json_t *list_providers(struct provision *p, const char *chosen, struct er
 
 static void set_providers(struct provision *p)
 {
-	_cleanup_json_ json_t *list = NULL, *args = NULL;
+	_cleanup_json_ json_t *list = NULL;
 	char chosen[UUID_TEXT_SIZE] = "";
 	struct error e = ERROR_NULL;
 
 	(void)provider_default_of(p->m, p->host, &p->view, chosen, NULL);
 	list = list_providers(p, chosen, &e);
-	args = list ? json_pack("{s:O}", "providers", list) : NULL;
-	if (!args || ask(p, "provider.set", args, NULL, &e) < 0)
+	if (!list ||
+	    keys_ask_host(p->m, p->host, "provider.set", json_pack("{s:O}", "providers", list),
+			  LINK_ASK_MS, NULL, &e) < 0)
 		note_failure(p, &e);
 }
 
 static int send_batch(struct provision *p, struct error *e)
 {
-	_cleanup_json_ json_t *args = json_pack("{s:O}", "keys", p->keys), *answer = NULL;
+	_cleanup_json_ json_t *answer = NULL;
 	const json_t *refused;
-	int r;
+	int r = keys_ask_host(p->m, p->host, "key.push", json_pack("{s:O}", "keys", p->keys),
+			      LINK_ASK_MS, &answer, e);
 
-	if (!args)
-		return error_oom(e);
-	r = ask(p, "key.push", args, &answer, e);
 	if (r < 0)
 		return r;
 	refused = json_object_get(answer, "refused");

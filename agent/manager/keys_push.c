@@ -18,6 +18,18 @@
 #define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
 #define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
 
+int keys_ask_host(struct manager *m, const char *host, const char *op, json_t *args,
+		  unsigned int timeout_ms, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *own = args;
+	struct channel_failure why = { .error = ERROR_NULL };
+	int r = own ? link_ask(m, host, op, own, timeout_ms, ret, &why) : error_oom(&why.error);
+
+	if (r < 0 && e)
+		*e = why.error;
+	return r;
+}
+
 /* What a host has not taken, in its own words. */
 static int check_refused(const char *host, const json_t *answer, struct error *e)
 {
@@ -32,19 +44,11 @@ static int check_refused(const char *host, const json_t *answer, struct error *e
 
 static int send_key(struct manager *m, const char *host, json_t *sealed, struct error *e)
 {
-	_cleanup_json_ json_t *args = json_pack("{s:[O]}", "keys", sealed), *answer = NULL;
-	struct channel_failure why = { .error = ERROR_NULL };
-	int r;
+	_cleanup_json_ json_t *answer = NULL;
+	int r = keys_ask_host(m, host, "key.push", json_pack("{s:[O]}", "keys", sealed),
+			      KEYS_PUSH_MS, &answer, e);
 
-	if (!args)
-		return error_oom(e);
-	r = link_ask(m, host, "key.push", args, KEYS_PUSH_MS, &answer, &why);
-	if (r < 0) {
-		if (e)
-			*e = why.error;
-		return r;
-	}
-	return check_refused(host, answer, e);
+	return r < 0 ? r : check_refused(host, answer, e);
 }
 
 static int push_recorded(struct manager *m, const char *host, const struct key_push *push,

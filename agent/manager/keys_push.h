@@ -44,6 +44,13 @@ void key_push_all(struct manager *m, const json_t *hosts, const char *but,
 		  const struct key_push *push);
 
 /**
+ * keys_ask_host() - link_ask() for who tells a failure on, and no more
+ * @args: the reference is taken over; NULL: out of memory
+ */
+int keys_ask_host(struct manager *m, const char *host, const char *op, json_t *args,
+		  unsigned int timeout_ms, json_t **ret, struct error *e);
+
+/**
  * keys_each_host() - call something for many hosts at once, each in a thread
  * @hosts: UUIDs; those that are not connected are left out
  */

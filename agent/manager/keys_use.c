@@ -242,11 +242,10 @@ struct removal {
 static void remove_from(struct manager *m, const char *host, void *userdata)
 {
 	struct removal *removal = userdata;
-	_cleanup_json_ json_t *args = json_pack("{s:s, s:s}", "provider", removal->provider, "key",
-						removal->key);
-	struct channel_failure why = { .error = ERROR_NULL };
-	int r = args ? link_ask(m, host, "key.remove", args, LINK_ASK_MS, NULL, &why) :
-		       error_oom(&why.error);
+	struct error e = ERROR_NULL;
+	int r = keys_ask_host(m, host, "key.remove",
+			      json_pack("{s:s, s:s}", "provider", removal->provider, "key",
+					removal->key), LINK_ASK_MS, NULL, &e);
 
 	/* One that went away has lost its keys, for they are in memory only; a host of
 	 * another mode or version holds none. */
@@ -254,7 +253,7 @@ static void remove_from(struct manager *m, const char *host, void *userdata)
 		return;
 	pthread_mutex_lock(&removal->lock);
 	if (!error_is_set(&removal->failure)) {
-		removal->failure = why.error;
+		removal->failure = e;
 		(void)error_prefix(&removal->failure, "Host %s", host);
 	}
 	pthread_mutex_unlock(&removal->lock);

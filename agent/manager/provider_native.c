@@ -12,6 +12,7 @@
 #include "crypto/backup.h"
 #include "crypto/kdf.h"
 #include "manager/hosts.h"
+#include "manager/keys_push.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -247,11 +248,10 @@ struct native_push {
 static int send_kdk(struct native_push *p, const json_t *document, struct error *e)
 {
 	const char *id = json_text(document, "id");
-	struct channel_failure why = { .error = ERROR_NULL };
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
-	_cleanup_json_ json_t *args = NULL;
 	_cleanup_free_ char *sealed = NULL;
 	uint8_t uuid[UUID_SIZE];
+	json_t *args;
 	int r = provider_kdk(p->m, id, document, &kdk, e);
 
 	if (r < 0)
@@ -265,12 +265,7 @@ static int send_kdk(struct native_push *p, const json_t *document, struct error 
 			 json_text(document, "name"), "created", json_text(document, "created"),
 			 "require_tpm", (int)json_is_true(json_object_get(document, "require_tpm")),
 			 "default", strcmp(p->chosen, id) == 0, "sealed", sealed);
-	if (!args)
-		return error_oom(e);
-	r = link_ask(p->m, p->host, "kdk.push", args, LINK_ASK_MS, NULL, &why);
-	if (r < 0)
-		*e = why.error;
-	return r;
+	return keys_ask_host(p->m, p->host, "kdk.push", args, LINK_ASK_MS, NULL, e);
 }
 
 static int recorded(struct native_push *p, const char *operation, const json_t *document,
@@ -307,15 +302,11 @@ static int push_one(struct native_push *p, const json_t *document, struct error 
 
 static int send_remove(struct native_push *p, const json_t *document, struct error *e)
 {
-	_cleanup_json_ json_t *args = json_pack("{s:s}", "provider", json_text(document, "id"));
-	struct channel_failure why = { .error = ERROR_NULL };
-	int r = args ? link_ask(p->m, p->host, "provider.remove", args, LINK_ASK_MS, NULL, &why) :
-		       error_oom(&why.error);
+	int r = keys_ask_host(p->m, p->host, "provider.remove",
+			      json_pack("{s:s}", "provider", json_text(document, "id")),
+			      LINK_ASK_MS, NULL, e);
 
-	if (r == 0 || r == -ENOENT || r == -EINVAL)
-		return 0;
-	*e = why.error;
-	return r;
+	return r == -ENOENT || r == -EINVAL ? 0 : r;
 }
 
 /**

@@ -162,7 +162,6 @@ static int check_probe(const struct status *s, const char *host, const uint8_t *
 
 static int probe_standard(struct status *s, const char *host, struct error *e)
 {
-	struct channel_failure why = { .error = ERROR_NULL };
 	_cleanup_json_ json_t *key = NULL, *args = NULL, *answer = NULL;
 	uint8_t provider[UUID_SIZE], nonce[CHANNEL_NONCE_SIZE];
 	int r = uuid_parse_text(s->id, provider);
@@ -177,28 +176,20 @@ static int probe_standard(struct status *s, const char *host, struct error *e)
 	args = json_pack("{s:O}", "key", key);
 	if (!args || json_set_base64(args, "nonce", nonce, sizeof(nonce)) < 0)
 		return error_oom(e);
-	r = link_ask(s->m, host, "key.probe", args, PROBE_MS, &answer, &why);
-	if (r < 0) {
-		*e = why.error;
-		return r;
-	}
-	return check_probe(s, host, nonce, answer, e);
+	r = keys_ask_host(s->m, host, "key.probe", TAKE_PTR(args), PROBE_MS, &answer, e);
+	return r < 0 ? r : check_probe(s, host, nonce, answer, e);
 }
 
 /* A native provider's keys are made by the host: it makes one and gets it again. */
 static int probe_native(struct status *s, const char *host, struct error *e)
 {
-	_cleanup_json_ json_t *args = json_pack("{s:s, s:{s:s}, s:s}", "op", "provider.check", "args",
-						"name", s->id, "user", s->user);
-	struct channel_failure why = { .error = ERROR_NULL };
 	_cleanup_json_ json_t *answer = NULL;
-	int r = args ? link_ask(s->m, host, "run", args, PROBE_MS, &answer, &why) :
-		       error_oom(&why.error);
+	int r = keys_ask_host(s->m, host, "run",
+			      json_pack("{s:s, s:{s:s}, s:s}", "op", "provider.check", "args",
+					"name", s->id, "user", s->user), PROBE_MS, &answer, e);
 
-	if (r < 0) {
-		*e = why.error;
+	if (r < 0)
 		return r;
-	}
 	if (!json_is_true(json_object_get(answer, "ok")))
 		return error_fail(e, EREMOTEIO, "The host cannot make keys of it: look at \"vmcryptctl "
 				  "provider check %s\" there", s->name);
