@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Which provider is used where none is named: the nearest of three scopes decides. */
-#include "manager/providers.h"
+#include "manager/provider_native.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 #include "manager/manager.h"
 #include "manager/store.h"
 
-#define KIND		"default"
-#define GLOBAL		"global"
+#define KIND		PROVIDER_DEFAULT_KIND
+#define GLOBAL		PROVIDER_DEFAULT_GLOBAL
 #define SCOPE_SIZE	64	/* bytes of "cluster:UUID", with room */
 
 /* Return: 1 when there is one, 0, or what the store answers. */
@@ -53,24 +53,21 @@ int provider_default_of(struct manager *m, const char *host, const struct host_v
 				     "one, or choose one (provider default)");
 }
 
-static int set_default(struct store *store, const char *scope, const json_t *chosen,
-		       struct error *e)
+int provider_default_put(struct store *store, const char *scope, const char *id, struct error *e)
 {
-	int r = store_update(store, KIND, scope, chosen, e);
+	_cleanup_json_ json_t *chosen = json_pack("{s:s}", "provider", id);
+	int r = chosen ? store_insert(store, KIND, scope, chosen, e) : error_oom(e);
 
-	return r == -ENOENT ? store_insert(store, KIND, scope, chosen, e) : r;
+	return r == -EEXIST ? store_update(store, KIND, scope, chosen, e) : r;
 }
 
 int provider_default_set(struct manager *m, const char *scope, const char *id, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = providers_change_lock(m->providers);
-	_cleanup_json_ json_t *chosen = NULL, *provider = NULL;
+	_cleanup_json_ json_t *provider = NULL;
 	int r = provider_get(m, id, /* type= */ NULL, &provider, e);
 
-	if (r < 0)
-		return r;
-	chosen = json_pack("{s:s}", "provider", id);
-	return chosen ? set_default(m->store, scope, chosen, e) : error_oom(e);
+	return r < 0 ? r : provider_default_put(m->store, scope, id, e);
 }
 
 int provider_default_clear(struct manager *m, const char *scope, struct error *e)

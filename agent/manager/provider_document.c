@@ -89,7 +89,7 @@ json_t *provider_view(struct manager *m, const json_t *document)
 int provider_insert(struct store *store, void *userdata, struct error *e)
 {
 	const struct provider_insertion *new = userdata;
-	_cleanup_json_ json_t *all = NULL, *chosen = NULL;
+	_cleanup_json_ json_t *all = NULL;
 	int r = store_list(store, PROVIDER_KIND, NULL, NULL, &all, e);
 
 	if (r == 0 && json_array_size(all) >= PROVIDERS_LIST_MAX)
@@ -99,12 +99,8 @@ int provider_insert(struct store *store, void *userdata, struct error *e)
 		r = store_insert(store, PROVIDER_KIND, new->id, new->document, e);
 	if (r < 0 || json_array_size(all))
 		return r;
-	chosen = json_pack("{s:s}", "provider", new->id);
-	if (!chosen)
-		return error_oom(e);
 	/* One may be left of a provider that was deleted by a manager that is no more. */
-	r = store_insert(store, "default", "global", chosen, e);
-	return r == -EEXIST ? store_update(store, "default", "global", chosen, e) : r;
+	return provider_default_put(store, PROVIDER_DEFAULT_GLOBAL, new->id, e);
 }
 
 static json_t *standard_document(const char *name, const char *created, const char *wrapping_key)
@@ -176,7 +172,7 @@ struct deletion {
 static int check_defaults(struct store *store, const struct deletion *d, struct error *e)
 {
 	_cleanup_json_ json_t *defaults = NULL, *all = NULL;
-	int r = store_list(store, "default", "provider", d->id, &defaults, e);
+	int r = store_list(store, PROVIDER_DEFAULT_KIND, "provider", d->id, &defaults, e);
 
 	if (r == 0)
 		r = store_list(store, PROVIDER_KIND, NULL, NULL, &all, e);
@@ -209,9 +205,9 @@ static int delete(struct store *store, void *userdata, struct error *e)
 	if (r == 0)
 		r = keys_check_provider_unused(store, d->id, d->name, e);
 	if (r == 0)
-		r = delete_of_provider(store, "default", d->id, e);
+		r = delete_of_provider(store, PROVIDER_DEFAULT_KIND, d->id, e);
 	if (r == 0)
-		r = delete_of_provider(store, "key", d->id, e);
+		r = delete_of_provider(store, KEY_KIND, d->id, e);
 	if (r == 0 && d->native)
 		r = provider_native_gone(store, d->id, e);
 	return r < 0 ? r : store_delete(store, PROVIDER_KIND, d->id, e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between the files that make and keep native providers.
+ * Between the files that make and keep providers.
  */
 #ifndef MANAGER_PROVIDER_NATIVE_H
 #define MANAGER_PROVIDER_NATIVE_H
@@ -17,6 +17,10 @@ struct provider_insertion {
 
 /** provider_insert() - for store_write(); the first provider becomes the global default */
 int provider_insert(struct store *store, void *insertion, struct error *e);
+
+/** provider_default_put() - in a scope, whether or not there is one already */
+int provider_default_put(struct store *store, const char *scope, const char *id,
+			 struct error *e);
 
 /** provider_native_document() - not backed up yet. @kdk: KDK_SIZE bytes */
 int provider_native_document(struct manager *m, const char *id, const char *name,

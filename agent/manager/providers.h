@@ -33,6 +33,8 @@
 #include "kmip/servers.h"
 
 #define PROVIDER_KIND		"provider"
+#define PROVIDER_DEFAULT_KIND	"default"
+#define PROVIDER_DEFAULT_GLOBAL	"global"
 #define PROVIDER_STANDARD	"standard"
 #define PROVIDER_NATIVE		"native"
 /** PROVIDER_TRUSTED - whose keys hosts get by attestation, not from the manager */
