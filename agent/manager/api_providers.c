@@ -7,12 +7,13 @@
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "crypto/backup.h"
 #include "crypto/locator.h"
 #include "kmip/certificate.h"
 #include "manager/api.h"
-#include "manager/hosts.h"
 #include "manager/keys.h"
+#include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/providers.h"
 #include "manager/store.h"
@@ -340,7 +341,7 @@ static int change_default(struct api_call *call, const char *provider, struct er
 	const char *scope = call->object[0] ? call->object : "global";
 	const char *kind = call->route->kind ? call->route->kind : "";
 	_cleanup_json_ json_t *object = NULL;
-	struct host_view view;
+	struct error later = ERROR_NULL;
 	int r = *kind ? store_get(call->manager->store, kind, call->params[0], &object, e) : 0;
 
 	if (r == 0)
@@ -350,8 +351,10 @@ static int change_default(struct api_call *call, const char *provider, struct er
 		return r;
 	if (strcmp(kind, "host") != 0)
 		keys_provision_all(call->manager, *kind ? call->params[0] : NULL);
-	else if (host_view(call->manager, call->params[0], &view, NULL) == 0)
-		(void)keys_provision(call->manager, call->params[0], NULL);
+	/* A host that is away learns of it when it connects. */
+	else if (link_connected(call->manager, call->params[0]) &&
+		 keys_provision(call->manager, call->params[0], &later) < 0)
+		log_warning("Host %s has not got all that it may have: %s", call->params[0], later.text);
 	return 0;
 }
 
