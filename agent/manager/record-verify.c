@@ -191,6 +191,8 @@ int record_check_oldest(struct store *s, const struct record_head *to, struct er
 	c.table = *to;
 	c.has_file = false;
 	r = walk(s, &c, e);
+	if (r == -ESTALE)
+		return error_fail(e, r, "Events were cut away while they were checked: try again");
 	if (r < 0)
 		return r;
 	if (!c.bad && (c.at.seq != to->seq || strcmp(c.at.hash, to->hash) != 0))
