@@ -38,9 +38,15 @@ struct web {
 	uint64_t watchdog_us;
 };
 
-/* What libwebsockets keeps for each connection. */
+/**
+ * struct web_connection - what libwebsockets keeps for each
+ * @lingering: it is answered and hung up on, once the client has read that
+ * @dropped: bytes that came since
+ */
 struct web_connection {
 	struct web_call *call;
+	bool lingering;
+	size_t dropped;
 };
 
 static const struct {
@@ -77,6 +83,13 @@ static int answer_now(struct web_call *call, unsigned int status, const char *te
 	call->answered = true;
 	lws_callback_on_writable(call->wsi);
 	return 0;
+}
+
+/* Answer before all of the request was read: the rest would be taken for the next one. */
+static int refuse(struct web_call *call, unsigned int status, const char *text)
+{
+	call->unread = true;
+	return answer_now(call, status, text);
 }
 
 static int hand_over(struct web *web, struct web_call *call)
@@ -151,13 +164,12 @@ static int expect_body(struct web *web, struct web_call *call)
 {
 	int length = body_length(call->wsi);
 
-	/* What is not read here would be taken for the next request. */
 	if (length < 0)
 		lws_set_timeout(call->wsi, PENDING_TIMEOUT_HTTP_CONTENT, WEB_IDLE_S);
 	if (length == -EFBIG)
-		return answer_now(call, 413, "The request's body is larger than 64 KiB");
+		return refuse(call, 413, "The request's body is larger than 64 KiB");
 	if (length < 0)
-		return answer_now(call, 411, "A request of this method needs a Content-Length");
+		return refuse(call, 411, "A request of this method needs a Content-Length");
 	if (length == 0)
 		return hand_over(web, call);
 	call->rq.body = malloc((size_t)length);
@@ -183,21 +195,31 @@ static int on_request(struct web *web, struct lws *wsi, struct web_connection *c
 	connection->call = call;
 	lws_set_timer_usecs(wsi, WEB_REQUEST_S * LWS_USEC_PER_SEC);
 	if (read_method(call, &body) < 0)
-		return answer_now(call, 405, "There is no such method here");
+		return refuse(call, 405, "There is no such method here");
 	if (length >= sizeof(call->rq.path))
-		return answer_now(call, 414, "The path is too long");
+		return refuse(call, 414, "The path is too long");
 	memcpy(call->rq.path, path, length);
 	status = read_headers(call);
 	if (status)
-		return answer_now(call, status, "The request's parameters are too long or too many");
+		return refuse(call, status, "The request's parameters are too long or too many");
 	return body ? expect_body(web, call) : hand_over(web, call);
 }
 
-static int take_body(struct web_call *call, const void *data, size_t size)
+/* Hanging up on unread bytes makes the kernel send a reset, which overtakes the answer. */
+static int drop_body(struct web_connection *connection, size_t size)
 {
-	/* Refused, and answered: what still comes is dropped with the connection. An
-	 * empty body of POST is announced, too, when the call is already under way. */
-	if (!call || call->answered || !size)
+	connection->dropped += size;
+	return connection->dropped > WEB_LINGER_MAX ? -1 : 0;
+}
+
+static int take_body(struct web_connection *connection, const void *data, size_t size)
+{
+	struct web_call *call = connection->call;
+
+	if (!call || call->answered)
+		return drop_body(connection, size);
+	/* An empty body of POST is announced, too, when the call is already under way. */
+	if (!size)
 		return 0;
 	if (call->with_pool || size > call->rq.body_size - call->received)
 		return -1;
@@ -206,9 +228,9 @@ static int take_body(struct web_call *call, const void *data, size_t size)
 	return 0;
 }
 
-static int on_body(struct web_call *call, void *data, size_t size)
+static int on_body(struct web_connection *connection, void *data, size_t size)
 {
-	int r = take_body(call, data, size);
+	int r = take_body(connection, data, size);
 
 	/* The library's buffer lives as long as it does, and a password may be in it. */
 	if (size)
@@ -216,8 +238,12 @@ static int on_body(struct web_call *call, void *data, size_t size)
 	return r;
 }
 
-static int on_body_end(struct web *web, struct web_call *call)
+static int on_body_end(struct web *web, const struct web_connection *connection)
 {
+	struct web_call *call = connection->call;
+
+	if (connection->lingering)
+		return -1;
 	if (!call || call->answered || call->with_pool)
 		return 0;
 	if (call->received != call->rq.body_size)
@@ -244,6 +270,7 @@ static int send_headers(struct web_call *call)
 					an->size, &p, end) ||
 	    add_header(call->wsi, "Cache-Control:", "no-store", &p, end) ||
 	    (an->allow[0] && add_header(call->wsi, "Allow:", an->allow, &p, end)) ||
+	    (call->unread && add_header(call->wsi, "Connection:", "close", &p, end)) ||
 	    (an->status == 401 && add_header(call->wsi, "WWW-Authenticate:", "Bearer", &p, end)) ||
 	    lws_finalize_write_http_header(call->wsi, start, &p, end))
 		return -1;
@@ -269,11 +296,18 @@ static int send_body(struct web_call *call)
 	return call->sent == call->an.size;
 }
 
+static int linger(struct web_connection *connection, struct lws *wsi)
+{
+	connection->lingering = true;
+	lws_set_timer_usecs(wsi, WEB_LINGER_S * LWS_USEC_PER_SEC);
+	return 0;
+}
+
 static int on_writable(struct web_connection *connection)
 {
 	struct web_call *call = connection->call;
 	struct lws *wsi;
-	bool refused;
+	bool unread;
 	int r;
 
 	if (!call || !call->answered)
@@ -294,17 +328,20 @@ static int on_writable(struct web_connection *connection)
 		lws_callback_on_writable(wsi);
 		return 0;
 	}
-	refused = call->received != call->rq.body_size || call->an.status == 413 ||
-		  call->an.status == 411;
+	unread = call->unread;
 	detach(connection);
-	return refused || lws_http_transaction_completed(wsi) ? -1 : 0;
+	if (unread)
+		return linger(connection, wsi);
+	return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
 /* A timer that is cancelled fires at once in libwebsockets 4.1, so none is: it is set
  * anew, or finds here that nobody waits for the client. */
 static int on_timer(const struct web_connection *connection)
 {
-	return connection && connection->call && !connection->call->with_pool ? -1 : 0;
+	if (!connection)
+		return 0;
+	return connection->lingering || (connection->call && !connection->call->with_pool) ? -1 : 0;
 }
 
 static void take_back(struct web *web)
@@ -345,9 +382,9 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 	case LWS_CALLBACK_HTTP:
 		return on_request(web, wsi, connection, in, length);
 	case LWS_CALLBACK_HTTP_BODY:
-		return on_body(connection->call, in, length);
+		return on_body(connection, in, length);
 	case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-		return on_body_end(web, connection->call);
+		return on_body_end(web, connection);
 	case LWS_CALLBACK_HTTP_WRITEABLE:
 		return on_writable(connection);
 	case LWS_CALLBACK_TIMER:

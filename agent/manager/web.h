@@ -20,6 +20,10 @@
 #define WEB_REQUEST_S		20
 /** WEB_ANSWER_S - seconds a client may take to read its answer */
 #define WEB_ANSWER_S		30
+/** WEB_LINGER_S - seconds for a client to read the answer to what it has not sent in full */
+#define WEB_LINGER_S		5
+/** WEB_LINGER_MAX - bytes that it may send meanwhile */
+#define WEB_LINGER_MAX		(1024U * 1024U)
 /** WEB_IDLE_S - seconds that a connection may stand idle, and a handshake take */
 #define WEB_IDLE_S		15
 

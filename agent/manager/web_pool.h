@@ -22,6 +22,7 @@ struct lws;
  * @sent: bytes of the answer
  * @with_pool: handed over and not yet taken back
  * @answered: @an is to be sent
+ * @unread: it is refused before all of it was read
  * @headers_sent: the answer's body follows
  */
 struct web_call {
@@ -32,6 +33,7 @@ struct web_call {
 	size_t sent;
 	bool with_pool;
 	bool answered;
+	bool unread;
 	bool headers_sent;
 	STAILQ_ENTRY(web_call) entry;
 };

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -241,7 +242,7 @@ static void test_body_too_large(void **state)
 	memset(body, 'y', sizeof(body));
 	curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
 	curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 65537L);
-	(void)perform(c, &reply);
+	assert_int_equal(perform(c, &reply), CURLE_OK);
 	assert_int_equal(reply.status, 413);
 	json_decref(reply.json);
 	curl_easy_cleanup(c);
@@ -393,23 +394,41 @@ static void test_others_wait_for_nobody(void **state)
 		close(silent[i]);
 }
 
+struct tls_client {
+	SSL_CTX *ctx;
+	SSL *ssl;
+	int fd;
+};
+
+static struct tls_client tls_client_new(const struct fixture *f)
+{
+	struct tls_client c = { .ctx = SSL_CTX_new(TLS_client_method()), .fd = dial(f) };
+
+	c.ssl = SSL_new(c.ctx);
+	SSL_set_fd(c.ssl, c.fd);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	return c;
+}
+
+static void tls_client_free(struct tls_client *c)
+{
+	SSL_free(c->ssl);
+	SSL_CTX_free(c->ctx);
+	close(c->fd);
+}
+
 /* Text in, status out: what no well-behaved client sends. */
 static int raw_status(const struct fixture *f, const char *text)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	SSL *ssl = SSL_new(ctx);
+	struct tls_client c = tls_client_new(f);
 	char answer[4096] = "";
-	int fd = dial(f), n, status = 0;
+	int n, status = 0;
 
-	SSL_set_fd(ssl, fd);
-	assert_int_equal(SSL_connect(ssl), 1);
-	SSL_write(ssl, text, (int)strlen(text));
-	n = SSL_read(ssl, answer, sizeof(answer) - 1);
+	SSL_write(c.ssl, text, (int)strlen(text));
+	n = SSL_read(c.ssl, answer, sizeof(answer) - 1);
 	if (n > 0 && sscanf(answer, "HTTP/1.1 %d", &status) != 1)
 		status = 0;
-	SSL_free(ssl);
-	SSL_CTX_free(ctx);
-	close(fd);
+	tls_client_free(&c);
 	return status;
 }
 
@@ -431,6 +450,51 @@ static void test_malformed(void **state)
 	assert_int_equal(raw_status(*state, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"), 200);
 }
 
+/* Return: how much of it was taken. */
+static size_t send_rest(const struct tls_client *c, size_t size)
+{
+	static const char part[4096];
+	size_t sent = 0;
+
+	while (sent < size && SSL_write(c->ssl, part, sizeof(part)) == (int)sizeof(part))
+		sent += sizeof(part);
+	return sent;
+}
+
+/* Who is refused and still sends is not hung up on with a reset, which may overtake the
+ * answer; nor may it send for ever. */
+static void test_refused_while_sending(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n";
+	struct tls_client c = tls_client_new(*state);
+	char answer[4096] = "";
+
+	assert_int_equal(SSL_write(c.ssl, head, sizeof(head) - 1), sizeof(head) - 1);
+	assert_true(SSL_read(c.ssl, answer, sizeof(answer) - 1) > 0);
+	assert_memory_equal(answer, "HTTP/1.1 413", 12);
+	assert_non_null(strcasestr(answer, "\r\nconnection: close\r\n"));
+	assert_int_equal(send_rest(&c, 512 * 1024), 512 * 1024);
+	assert_true(send_rest(&c, 64 * 1024 * 1024) < 64 * 1024 * 1024);
+	tls_client_free(&c);
+}
+
+/* Nor may it keep its place with a byte now and then. */
+static void test_refused_and_slow(void **state)
+{
+	static const char head[] = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+	struct tls_client c = tls_client_new(*state);
+	char answer[4096] = "";
+	int i;
+
+	assert_int_equal(SSL_write(c.ssl, head, sizeof(head) - 1), sizeof(head) - 1);
+	assert_true(SSL_read(c.ssl, answer, sizeof(answer) - 1) > 0);
+	assert_memory_equal(answer, "HTTP/1.1 413", 12);
+	for (i = 0; i < 300 && SSL_write(c.ssl, "y", 1) == 1; i++)
+		usleep(100 * 1000);
+	assert_true(i < 300);
+	tls_client_free(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,8 +506,11 @@ int main(void)
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_others_wait_for_nobody),
 		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_refused_while_sending),
+		cmocka_unit_test(test_refused_and_slow),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
