@@ -10,8 +10,10 @@
 #include <time.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 #include "disk/dm.h"
 #include "host/keyrequest.h"
+#include "host/retry.h"
 #include "host/unlock.h"
 
 #define WIPE_POLL_MS	20
@@ -193,7 +195,26 @@ static int get_key(struct host *host, const char *dek_text, const struct dm_disk
 	return 0;
 }
 
-/* The key first: a disk whose key cannot be had stays locked, and says why. */
+static int end_lock(struct host *host, const char *dek_text, struct error *e)
+{
+	return state_is_locked(host->state, dek_text) ?
+		       state_set_locked(host->state, dek_text, false, e) : 0;
+}
+
+/* What the administrator wants stays so while there is no key: the disk is then one
+ * that waits for it as any other. */
+static void unlock_later(struct host *host, const char *dek_text)
+{
+	struct error e = ERROR_NULL;
+
+	if (end_lock(host, dek_text, &e) < 0)
+		log_warning("The disk of DEK %s stays locked: %s", dek_text, e.text);
+	else
+		retry_soon(host->retry);
+}
+
+/* The key first: the lock stays on a disk that cannot be opened for another reason
+ * than the want of its key. */
 static int do_unlock(struct host *host, const char *dek_text, const struct dm_disk *disk,
 		     struct event_record *record, struct error *e)
 {
@@ -202,8 +223,10 @@ static int do_unlock(struct host *host, const char *dek_text, const struct dm_di
 
 	if (disk)
 		r = get_key(host, dek_text, disk, record, &dek, e);
-	if (r == 0 && state_is_locked(host->state, dek_text))
-		r = state_set_locked(host->state, dek_text, false, e);
+	if (r < 0 && e->status == EXIT_NO_KEY)
+		unlock_later(host, dek_text);
+	if (r == 0)
+		r = end_lock(host, dek_text, e);
 	if (r == 0 && disk)
 		r = host_key_load(host, disk->dek, &dek, e);
 	return r;
@@ -265,6 +288,8 @@ int op_disk_unlock(struct call *call, json_t **ret_result, struct error *e)
 		r = do_unlock(call->host, dek_text, attached ? &disk : NULL, &record, e);
 	events_end(call->host->events, &record, r < 0 ? e : NULL);
 	if (r < 0)
-		return error_prefix(e, "Cannot unlock %s", what);
+		return error_prefix(e, e->status == EXIT_NO_KEY ?
+				    "Cannot unlock %s yet, it is tried again when its key may be there" :
+				    "Cannot unlock %s", what);
 	return ops_disk_json(call->host, dek, ret_result, e);
 }
