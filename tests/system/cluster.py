@@ -12,10 +12,15 @@ import concurrent.futures
 import json
 import os
 import secrets
+import ssl
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 import uuid
 
+from flows import Flows
 from host import KvmHost, make_share
 from keyserver import ADDRESS, KeyServer
 from machine import TOP, Failure
@@ -24,6 +29,10 @@ from report import Report
 
 FOLDER = os.path.join(TOP, "build/cluster")
 CTL = os.path.join(TOP, "build/vmcryptctl")
+DISKS = ("shared", "other")
+CLIENT = "vmcrypt-manager"  # what the key server knows the manager as
+ENCRYPTER = ("System.Read", "System.View", "Cryptographer.EncryptNew", "Cryptographer.Access",
+             "Cryptographer.ManageKeys", "VirtualMachine.Config.RemoveDisk")
 DISK_SIZE = 64 << 20
 
 
@@ -37,7 +46,9 @@ class Administrator:
     def __init__(self, name, url):
         self.name = name
         self.password = secrets.token_urlsafe(18)
-        self.command = [CTL, "--manager", url, "--ca", path("ca.pem"), "--token-file", path(f"token-{name}")]
+        self.url = url
+        self.token_file = path(f"token-{name}")
+        self.command = [CTL, "--manager", url, "--ca", path("ca.pem"), "--token-file", self.token_file]
         self.password_file = path(f"password-{name}")
         with open(os.open(self.password_file, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as file:
             file.write(self.password + "\n")
@@ -59,6 +70,21 @@ class Administrator:
         output = self.show("--json", *words, timeout=timeout)
         return json.loads(output) if output.strip() else None
 
+    def rest(self, method, where, body=None):
+        """What vmcryptctl has no command for: the interface itself"""
+        with open(self.token_file, encoding="ascii") as file:
+            token = file.read().strip()
+        request = urllib.request.Request(f"{self.url}/api/v1{where}", method=method,
+                                         data=None if body is None else json.dumps(body).encode(),
+                                         headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=180,
+                                        context=ssl.create_default_context(cafile=path("ca.pem"))) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise Failure(f"{self.name}: {method} {where}: {error.code} {error.read().decode()}") from error
+        return json.loads(text) if text else None
+
     def log_in(self):
         return self.run("session", "create", self.name, "--password-file", self.password_file)
 
@@ -72,18 +98,20 @@ class Site:
         self.url = f"https://{ADDRESS}:{self.port}"
         self.keyserver = KeyServer()
         make_share(path("share"), path("stage"))
-        for disk in ("shared", "second", "plain"):
+        for disk in DISKS:
             with open(path(f"{disk}.img"), "wb") as file:
                 file.truncate(DISK_SIZE)
         self.hosts = [self.make_host("kvm1", f",hostfwd=tcp:127.0.0.1:{self.port}-:8443"),
                       self.make_host("kvm2", "")]
         # From out here the manager is at the loopback
-        self.anna = Administrator("anna", f"https://127.0.0.1:{self.port}")
+        self.anna, self.carl, self.nina = (Administrator(name, f"https://127.0.0.1:{self.port}")
+                                           for name in ("anna", "carl", "nina"))
 
     def make_host(self, name, forward):
         host = KvmHost(name, path(name), path("share"), f"net=10.0.2.0/24{forward}", memory=1024, cpus=1)
-        # One image in two machines, as on a SAN; pages of both go through one cache out here
-        host.add_disk("shared", path("shared.img"), ",file.locking=off,cache=writeback")
+        # Images that both machines have, as on a SAN; pages of both go through one cache out here
+        for disk in DISKS:
+            host.add_disk(disk, path(f"{disk}.img"), ",file.locking=off,cache=writeback")
         return host
 
     def both(self, work):
@@ -97,8 +125,13 @@ class Site:
         self.report.step("Two Debian KVM hosts with systemd and a TPM start: kvm1 and kvm2")
         self.both(lambda host: host.start())
         self.both(lambda host: host.install())
+        self.set_clocks()
         states = self.both(lambda host: host.run("systemctl is-active vmcryptd").strip())
         self.report.check(states == ["active"] * 2, "the agent runs under systemd on both", states)
+
+    def set_clocks(self):
+        """As NTP would: an emulated clock falls behind, and certificates begin now"""
+        self.both(lambda host: host.run(f"date -s @{int(time.time()) + 1}"))
 
     def start_manager(self):
         self.report.step("kvm1 gets the manager: init, then its unit")
@@ -130,6 +163,82 @@ class Site:
             file.write(about["authority"]["certificate"])
         self.anna.log_in()
 
+    def make_users(self):
+        self.report.step("Users: carl may encrypt in the cluster, nina administers without cryptography")
+        anna = self.anna
+        self.cluster = anna.run("cluster", "create", "c1")["id"]
+        anna.run("role", "create", "encrypter", ",".join(ENCRYPTER))
+        for user, role, where in ((self.carl, "encrypter", f"cluster:{self.cluster}"),
+                                  (self.nina, "NoCryptoAdmin", "global")):
+            anna.run("user", "create", user.name, "--password-file", user.password_file)
+            anna.run("permission", "create", user.name, role, where)
+            user.log_in()
+        self.report.show(anna.show("permission", "list"))
+
+    def make_provider(self):
+        """The key server's CA signs the manager's request; each side trusts that CA"""
+        self.report.step("A standard key provider: two key servers that hold the same keys")
+        anna = self.anna
+        provider = anna.rest("POST", "/providers", {"name": "kms", "type": "standard"})
+        where = f"/providers/{provider['id']}"
+        request = anna.rest("POST", f"{where}/certificate", {"way": "request", "name": CLIENT})["request"]
+        anna.rest("POST", f"{where}/certificate",
+                  {"way": "upload", "certificate": self.keyserver.sign_client(request)})
+        for number, gate in enumerate(self.keyserver.gates, 1):
+            anna.rest("POST", f"{where}/servers", {"name": f"kms{number}", "address": ADDRESS, "port": gate.port,
+                                                   "ca": self.keyserver.ca(), "legacy": True})
+        self.provider = provider["id"]
+        self.report.show(json.dumps(anna.rest("GET", where), indent=1))
+
+    def join_token(self):
+        file = path(f"join-{secrets.token_hex(4)}")
+        self.anna.run("host", "token", "--cluster", "c1", "--out", file)
+        with open(file, encoding="ascii") as token:
+            return token.read().strip()
+
+    def join(self):
+        self.report.step("The hosts join with one-time tokens")
+        for host in self.hosts:
+            token = self.join_token()
+            host.run(f"umask 077; echo {token} >/run/token; vmcryptctl host join {self.url} --token-file /run/token; "
+                     "status=$?; rm /run/token; exit $status", 90)
+        rows = self.anna.run("host", "list")["hosts"]
+        self.ids = {row["name"]: row["id"] for row in rows}
+        self.report.check(sorted(self.ids) == ["kvm1", "kvm2"], "the manager lists both", rows)
+        for name in self.ids:
+            self.anna.run("host", "enable", name)
+        rows = self.anna.run("host", "list")["hosts"]
+        self.report.check([row["mode"] for row in rows] == ["safe"] * 2, "encryption is enabled on both", rows)
+        for vm, option, place in (("web", "--cluster", "c1"), ("solo", "--host", "kvm1")):
+            self.anna.run("vm", "register", vm, "--id", str(uuid.uuid4()), option, place)
+
+    # ---- what the flows ask ----
+
+    client = CLIENT
+
+    @staticmethod
+    def images():
+        return [path(f"{disk}.img") for disk in DISKS]
+
+    @staticmethod
+    def root(host):
+        return host.path("root.qcow2")
+
+    def host_id(self, name):
+        return self.ids[name]
+
+    def key_state(self, key):
+        return self.keyserver.state(CLIENT, key)
+
+    def retire(self, key):
+        self.keyserver.deactivate(CLIENT, key)
+
+    def destroy(self, key):
+        self.keyserver.destroy(CLIENT, key)
+
+    def provider_status(self):
+        return self.anna.rest("GET", f"/providers/{self.provider}/status")
+
     def stop(self):
         for host in self.hosts:
             host.kill()
@@ -144,8 +253,15 @@ def main():
     report = Report(args.demo)
     site = Site(report)
     try:
-        site.boot()
-        site.start_manager()
+        for part in (site.boot, site.start_manager, site.make_users, site.make_provider, site.join):
+            part()
+        flows = Flows(site)
+        parts = [flows.encrypt, flows.move, flows.reboot, flows.manager_down, flows.key_server_down,
+                 flows.key_servers_useless, flows.unlocks_by_itself, flows.key_retired, flows.privileges,
+                 flows.records, flows.power_off]
+        for part in parts:
+            if not args.demo or part not in (flows.key_server_down, flows.key_retired):
+                part()
     except Failure as failure:
         report.check(False, "the flows go on to their end", failure)
     finally:

@@ -10,7 +10,6 @@ finds the marker again; the raw disk never shows it.
 
 import argparse
 import json
-import mmap
 import os
 import secrets
 import socket
@@ -18,7 +17,7 @@ import sys
 
 from extra import Extra
 from host import KvmHost, make_share
-from machine import IMAGES, TOP, Failure, Machine
+from machine import IMAGES, TOP, Failure, Machine, holds
 from report import Report
 
 FOLDER = os.path.join(TOP, "build/system")
@@ -33,12 +32,6 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def holds(path, needle):
-    """Does the file hold these bytes anywhere?"""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
-        return view.find(needle) >= 0
 
 
 class Flow:

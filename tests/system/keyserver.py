@@ -140,7 +140,7 @@ class KeyServer:
 
     def administer(self, name):
         """A connection with the rights of that client. PyKMIP lets a key's owner alone change it."""
-        logging.getLogger("kmip").setLevel(logging.CRITICAL)  # it misses files that nobody needs
+        logging.getLogger("kmip").addHandler(logging.NullHandler())  # it misses files that nobody needs
         from kmip.pie.client import ProxyKmipClient
         pykmip.openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
                        "-keyout", f"{self.folder}/admin.key", "-out", f"{self.folder}/admin.csr")
@@ -148,6 +148,21 @@ class KeyServer:
         return ProxyKmipClient(hostname="127.0.0.1", port=self.servers[0].port, cert=f"{self.folder}/admin.pem",
                                key=f"{self.folder}/admin.key", ca=f"{self.folder}/ca.pem",
                                ssl_version="PROTOCOL_TLSv1_2")
+
+    def state(self, name, key):
+        """Of a key, by its name in KMIP"""
+        with self.administer(name) as client:
+            _, attributes = client.get_attributes(key, ["State"])
+            return attributes[0].attribute_value.value.name
+
+    def deactivate(self, name, key):
+        from kmip.core.enums import RevocationReasonCode
+        with self.administer(name) as client:
+            client.revoke(RevocationReasonCode.CESSATION_OF_OPERATION, key)
+
+    def destroy(self, name, key):
+        with self.administer(name) as client:
+            client.destroy(key)
 
     def material(self, name):
         """All keys as they are: what no log and no file may hold"""

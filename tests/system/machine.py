@@ -2,6 +2,7 @@
 """A Debian machine in QEMU, made by scripts/machine-images, and its shell."""
 
 import base64
+import mmap
 import os
 import select
 import shlex
@@ -18,6 +19,12 @@ KERNEL = os.path.join(CACHE, "kernel-6.1/vmlinuz")
 # Times are those of a machine with KVM; an emulated one on a busy one takes much longer
 PATIENCE = 1 if os.access("/dev/kvm", os.W_OK) else 6
 BOOT_TIMEOUT = 150 * PATIENCE  # s
+
+
+def holds(path, needle):
+    """Does the file hold these bytes anywhere?"""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return view.find(needle) >= 0
 
 
 class Failure(Exception):
