@@ -17,6 +17,7 @@
 /**
  * enum cli_kind - what an argument is, and so how it reaches the agent
  * @CLI_FLAG: an option without a value; ``true`` in the request
+ * @CLI_NONE: an option without a value; ``null`` in the request
  * @CLI_TEXT: a string
  * @CLI_LIST: strings with commas between them; an array in the request
  * @CLI_NUMBER: a decimal number, 1 to 2^31 - 1
@@ -32,6 +33,7 @@
  */
 enum cli_kind {
 	CLI_FLAG,
+	CLI_NONE,
 	CLI_TEXT,
 	CLI_LIST,
 	CLI_NUMBER,
@@ -53,6 +55,8 @@ enum cli_kind {
  * @required: an option that must be given (positional arguments all must)
  * @choices: the values allowed, with ``|`` between them; %NULL for any
  * @excludes: name of an option that may not come together with this one
+ * @member: the member of the request where it is not called @name
+ * @route: of an option: stands for &cli_command.route when the option is given
  * @help: one line
  */
 struct cli_param {
@@ -62,6 +66,8 @@ struct cli_param {
 	bool required;
 	const char *choices;
 	const char *excludes;
+	const char *member;
+	const char *route;
 	const char *help;
 };
 
@@ -97,7 +103,7 @@ enum cli_secret {
  *	%NULL where every result is a success
  * @positionals: ends at the first one without a name
  * @options: ends at the first one without a name
- * @show: prints the result for a human
+ * @show: prints the result for a human; with @route, %NULL where @columns do
  * @show_event: prints one of the events that come before the result; %NULL where
  *	none may come
  */

@@ -67,17 +67,16 @@ static void help_command(FILE *out, const struct cli_command *c)
 
 static void help_list(FILE *out, const char *noun, bool manager)
 {
-	size_t n = manager ? manager_n_commands : cli_n_commands;
+	const struct cli_command *c;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct cli_command *c = manager ? &manager_commands[i] : &cli_commands[i];
+	for (size_t i = 0; (c = cli_command_at(manager, i)); i++) {
 		char name[64];
 
 		if (noun && strcmp(c->noun, noun) != 0)
 			continue;
 		snprintf(name, sizeof(name), "%s%s%s", c->noun,
 			 c->verb ? " " : "", c->verb ? c->verb : "");
-		fprintf(out, "  %-18s %s\n", name, c->summary);
+		fprintf(out, "  %-22s %s\n", name, c->summary);
 	}
 }
 

@@ -222,9 +222,18 @@ static int resolve(const struct rest_target *target, const struct cli_param *par
 	return r;
 }
 
+const char *manager_route(const struct cli_call *call)
+{
+	/* None of these options has a member of another name. */
+	for (const struct cli_param *p = call->command->options; p->name; p++)
+		if (p->route && json_object_get(call->args, p->name))
+			return p->route;
+	return call->command->route;
+}
+
 static int request(const struct cli_call *call, json_t **ret, struct error *e)
 {
-	const char *route = call->command->route;
+	const char *route = manager_route(call);
 	struct rest_target target = {
 		.url = call->manager,
 		.ca = call->ca,
@@ -253,7 +262,9 @@ static int request(const struct cli_call *call, json_t **ret, struct error *e)
 
 static void show(const struct cli_command *c, FILE *out, const json_t *answer)
 {
-	if (c->member)
+	if (c->show)
+		c->show(out, answer);
+	else if (c->member)
 		fields_print_list(out, c->columns, c->n_columns,
 				  json_object_get(answer, c->member), "There is none.");
 	else if (c->n_columns > 0)

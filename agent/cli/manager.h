@@ -7,8 +7,35 @@
 
 #include "cli/parse.h"
 
-extern const struct cli_command manager_commands[];
-extern const size_t manager_n_commands;
+/**
+ * manager_command() - one of the manager's commands
+ * @index: from 0
+ *
+ * Return: the command; %NULL behind the last one.
+ */
+const struct cli_command *manager_command(size_t index);
+
+/**
+ * cli_command_at() - one of the commands, the agent's or the manager's
+ * @manager: which
+ * @index: from 0
+ *
+ * Return: the command; %NULL behind the last one.
+ */
+static inline const struct cli_command *cli_command_at(bool manager, size_t index)
+{
+	if (manager)
+		return manager_command(index);
+	return index < cli_n_commands ? &cli_commands[index] : NULL;
+}
+
+/**
+ * manager_route() - method and path that a call goes to
+ * @call: a call with one of the manager's commands
+ *
+ * Return: &cli_command.route, or &cli_param.route of an option that was given.
+ */
+const char *manager_route(const struct cli_call *call);
 
 /**
  * manager_path() - the path and query of a request
@@ -23,7 +50,7 @@ int manager_path(const char *route, json_t *args, char **ret, struct error *e);
 
 /**
  * manager_run() - do what a call says, at the manager
- * @call: the call, with a command of the table above
+ * @call: the call, with a command of manager_command()
  * @out: where results go
  * @e: on failure, the words; &error.status is the exit status
  *

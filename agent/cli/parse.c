@@ -141,6 +141,8 @@ static json_t *json_value(const struct cli_param *param, const char *value)
 	switch (param->kind) {
 	case CLI_FLAG:
 		return json_true();
+	case CLI_NONE:
+		return json_null();
 	case CLI_LIST:
 		return list_value(value);
 	case CLI_NUMBER:
@@ -168,12 +170,13 @@ static bool too_long(const struct cli_param *param, const char *value)
 static int set_member(struct parser *p, const struct cli_param *param,
 		      const char *value)
 {
+	const char *name = param->member ? param->member : param->name;
 	char key[32];
 	size_t i;
 	json_t *json;
 
-	for (i = 0; param->name[i] && i < sizeof(key) - 1; i++)
-		key[i] = param->name[i] == '-' ? '_' : param->name[i];
+	for (i = 0; name[i] && i < sizeof(key) - 1; i++)
+		key[i] = name[i] == '-' ? '_' : name[i];
 	key[i] = '\0';
 
 	json = json_value(param, value);
@@ -311,8 +314,7 @@ static void build_options(const struct cli_command *c,
 	for (; c && c->options[n].name; n++)
 		ret[n] = (struct option) {
 			.name = c->options[n].name,
-			.has_arg = c->options[n].kind == CLI_FLAG ?
-				no_argument : required_argument,
+			.has_arg = c->options[n].value ? required_argument : no_argument,
 			.val = COMMAND_OPTION + (int)n,
 		};
 	memcpy(&ret[n], global_options, sizeof(global_options));
@@ -405,12 +407,9 @@ static int next_word(struct parser *p, const char **ret)
 static const struct cli_command *find_command(const struct parser *p, const char *noun,
 					      const char *verb)
 {
-	bool manager = p->call->manager;
-	size_t n = manager ? manager_n_commands : cli_n_commands;
+	const struct cli_command *c;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct cli_command *c = manager ? &manager_commands[i] : &cli_commands[i];
-
+	for (size_t i = 0; (c = cli_command_at(p->call->manager, i)); i++) {
 		if (strcmp(c->noun, noun) != 0)
 			continue;
 		if (!verb || !c->verb || strcmp(c->verb, verb) == 0)

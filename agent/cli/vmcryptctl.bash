@@ -28,7 +28,7 @@ _vmcryptctl_words() {
 	fi | awk -v n="$column" '
 		/^Commands:$/ { on = 1; next }
 		/^$/ { on = 0 }
-		on && substr($0, 3, 18) ~ /^[a-z]/ { split(substr($0, 3, 18), w, " "); print w[n] }' |
+		on && substr($0, 3, 22) ~ /^[a-z]/ { split(substr($0, 3, 22), w, " "); print w[n] }' |
 		sort -u
 }
 

@@ -23,7 +23,7 @@ def read(*path):
 def commands():
     """The commands that vmcryptctl --help lists."""
     text = ctl("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
-    return [line[2:20].split() for line in text.splitlines()]
+    return [line[2:24].split() for line in text.splitlines()]
 
 
 def options(*command):
@@ -124,7 +124,7 @@ def completion_knows_values():
 
 def manager_commands():
     text = ctl("--manager", "https://localhost", "--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
-    return [line[2:20].split() for line in text.splitlines()]
+    return [line[2:24].split() for line in text.splitlines()]
 
 
 def manager_s_page_has_every_command_and_option():

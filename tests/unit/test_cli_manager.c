@@ -44,6 +44,22 @@ static const struct {
 	  "{\"cluster\":\"c1\",\"id\":\"u\",\"name\":\"web\"}" },
 	{ { "event", "list", "--since", "7", "--user", "a&b=c" },
 	  "/events?since=7&user=a%26b%3Dc", NULL },
+	{ { "provider", "create", "p", "--type", "native", "--require-tpm" }, "/providers",
+	  "{\"name\":\"p\",\"require_tpm\":true,\"type\":\"native\"}" },
+	{ { "provider", "default", "p" }, "/defaults/global", "{\"provider\":\"p\"}" },
+	{ { "provider", "default", "p", "--cluster", "c" }, "/defaults/clusters/c",
+	  "{\"provider\":\"p\"}" },
+	{ { "provider", "default", "--host", "h", "p" }, "/defaults/hosts/h",
+	  "{\"provider\":\"p\"}" },
+	{ { "provider", "reset-default" }, "/defaults/global", "{}" },
+	{ { "provider", "reset-default", "--host", "h" }, "/defaults/hosts/h", "{}" },
+	{ { "key", "list", "--vm", "v" }, "/keys?vm=v", NULL },
+	{ { "key", "remove", "p", "k/1", "--destroy" }, "/keys/p/k%2F1?destroy=true", NULL },
+	{ { "host", "move", "h", "--no-cluster" }, "/hosts/h", "{\"cluster\":null}" },
+	{ { "host", "move", "h", "--cluster", "c" }, "/hosts/h", "{\"cluster\":\"c\"}" },
+	{ { "cluster", "crypto-mode", "c", "forceEnable" }, "/clusters/c",
+	  "{\"crypto_mode\":\"forceEnable\"}" },
+	{ { "role", "change", "r", "A.b" }, "/roles/r", "{\"privileges\":[\"A.b\"]}" },
 };
 
 static void test_requests(void **state)
@@ -57,7 +73,7 @@ static void test_requests(void **state)
 		if (parse(requests[i].words, &call, &e) < 0)
 			fail_msg("%s: %s", requests[i].path, e.text);
 		assert_string_equal(call.manager, "https://m:8443");
-		assert_int_equal(manager_path(call.command->route, call.args, &path, &e), 0);
+		assert_int_equal(manager_path(manager_route(&call), call.args, &path, &e), 0);
 		assert_string_equal(path, requests[i].path);
 		args = json_dumps(call.args, JSON_COMPACT | JSON_SORT_KEYS);
 		if (requests[i].args)
@@ -76,6 +92,11 @@ static const char *const wrong[][12] = {
 	{ "user", "list", "--manager", "https://other" },
 	{ "event", "list", "--limit", "0" },
 	{ "user", "create", "u", "--password", "secret" },
+	{ "provider", "create", "p" },
+	{ "provider", "create", "p", "--type", "cloud" },
+	{ "provider", "default", "p", "--cluster", "c", "--host", "h" },
+	{ "host", "move", "h", "--cluster", "c", "--no-cluster" },
+	{ "host", "move", "h", "--no-cluster=c" },
 };
 
 static void test_wrong_usage(void **state)
@@ -106,31 +127,44 @@ static void test_address(void **state)
 		assert_int_equal(rest_check_url(bad[i], NULL), -EINVAL);
 }
 
+static void check_route(const char *route, const struct cli_param *positionals,
+			const struct cli_param *option)
+{
+	static const char *const methods[] = { "GET /", "POST /", "PUT /", "PATCH /", "DELETE /" };
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		known |= strncmp(route, methods[i], strlen(methods[i])) == 0;
+	assert_true(known);
+	/* what stands in a path has to be an argument that is there with it */
+	for (const char *at = strchr(route, '{'); at; at = strchr(at + 1, '{')) {
+		bool found = option && strncmp(at + 1, option->name, strlen(option->name)) == 0;
+
+		for (const struct cli_param *p = positionals; p->name; p++)
+			found |= strncmp(at + 1, p->name, strlen(p->name)) == 0;
+		assert_true(found);
+	}
+}
+
 /* Mistakes in the table itself. */
 static void test_table(void **state)
 {
-	static const char *const methods[] = { "GET /", "POST /", "PATCH /", "DELETE /" };
+	const struct cli_command *c;
 
 	(void)state;
-	for (size_t i = 0; i < manager_n_commands; i++) {
-		const struct cli_command *c = &manager_commands[i];
-		bool known = false;
-
+	for (size_t i = 0; (c = manager_command(i)); i++) {
 		assert_null(c->op);
 		assert_non_null(c->summary);
-		for (size_t j = 0; j < ARRAY_SIZE(methods); j++)
-			known |= strncmp(c->route, methods[j], strlen(methods[j])) == 0;
-		assert_true(known);
 		assert_true(!c->member || c->n_columns > 0);
 		assert_null(c->positionals[CLI_POSITIONALS_MAX].name);
 		assert_null(c->options[CLI_OPTIONS_MAX].name);
-		/* what stands in a path has to be an argument that is always there */
-		for (const char *at = strchr(c->route, '{'); at; at = strchr(at + 1, '{')) {
-			bool found = false;
+		check_route(c->route, c->positionals, /* option= */ NULL);
+		for (const struct cli_param *p = c->options; p->name; p++) {
+			bool flag = p->kind == CLI_FLAG || p->kind == CLI_NONE;
 
-			for (const struct cli_param *p = c->positionals; p->name; p++)
-				found |= strncmp(at + 1, p->name, strlen(p->name)) == 0;
-			assert_true(found);
+			assert_true(flag == !p->value);
+			if (p->route)
+				check_route(p->route, c->positionals, p);
 		}
 	}
 }

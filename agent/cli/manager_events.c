@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "cli/manager_table.h"
+
+static const struct field event_fields[] = {
+	{ "SEQ",       "seq",       field_number },
+	{ "TIME",      "time",      field_text },
+	{ "USER",      "user",      field_text },
+	{ "OPERATION", "operation", field_text },
+	{ "OBJECT",    "object",    field_text },
+	{ "PHASE",     "phase",     field_text },
+	{ "RESULT",    "result",    field_text },
+};
+
+static const struct field verify_fields[] = {
+	{ "Intact", "intact", field_yes_no },
+	{ "Rows",   "rows",   field_number },
+	{ "Cut to", "cut",    field_number },
+	{ "Head",   "head",   field_text },
+	{ "Why",    "text",   field_text },
+};
+
+static const struct cli_command commands[] = {
+	{
+		.noun = "event", .verb = "list", .route = "GET /events", .member = "events",
+		COLUMNS(event_fields),
+		.summary = "list what was done, newest last",
+		.options = {
+			{ .name = "since", .value = "SEQ", .kind = CLI_NUMBER,
+			  .help = "only those behind this one" },
+			{ .name = "limit", .value = "N", .kind = CLI_NUMBER, .help = "at most so many" },
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .help = "only this user's" },
+			{ .name = "vm", .value = "VM", .kind = CLI_REFERENCE, .help = "only on this VM" },
+		},
+	},
+	{
+		.noun = "event", .verb = "verify", .route = "GET /events/verify",
+		COLUMNS(verify_fields), .verdict = "intact",
+		.summary = "see whether an event was removed or altered",
+		.details =
+"Each event carries a hash over itself and the one before. Write the head down\n"
+"elsewhere: it shows later that none of today's was changed. \"Cut to\" is the\n"
+"number of the newest event that the manager's settings have cut away. The exit\n"
+"status is 1 when an event was removed otherwise, or altered.\n",
+	},
+};
+
+const struct manager_table manager_events = { commands, ARRAY_SIZE(commands) };
