@@ -32,7 +32,7 @@ void boot_device_came(struct boot *boot, dev_t device, bool added);
 /* Try all that waits or has failed: the kernel module came. In the main loop. */
 void boot_retry(struct boot *boot);
 
-/* The same soon, from any thread: a key provider came. */
+/* The same soon, from any thread; for retry_all_soon(). */
 void boot_retry_soon(struct host *host);
 
 /* {"attached", "failed", "waiting", "lines"} of `status`; from any thread. */

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "crypto/gcm.h"
 #include "crypto/locator.h"
-#include "host/boot.h"
 #include "host/linkstate.h"
 #include "host/retry.h"
 
@@ -158,10 +157,8 @@ static int order_push(const struct order_context *o, json_t *result, struct erro
 				  "key", json_object_get(key, "key"), "text",
 				  json_string_printable(why.text)));
 	}
-	if (any) {
-		boot_retry_soon(o->host);
-		retry_soon(o->host->retry);
-	}
+	if (any)
+		retry_all_soon(o->host);
 	return 0;
 }
 
@@ -252,10 +249,8 @@ static int order_kdk(const struct order_context *o, json_t *result, struct error
 	r = begin(o, json_text(o->args, "name"), NULL, &record, e);
 	if (r == 0)
 		r = end(o, &record, put_kdk(o, e), e);
-	if (r == 0) {
-		boot_retry_soon(o->host);
-		retry_soon(o->host->retry);
-	}
+	if (r == 0)
+		retry_all_soon(o->host);
 	return r;
 }
 

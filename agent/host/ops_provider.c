@@ -11,7 +11,7 @@
 #include "common/fileio.h"
 #include "common/json.h"
 #include "disk/header.h"
-#include "host/boot.h"
+#include "host/retry.h"
 
 /* Whether a disk's record has a wrap by this key: NULL: by any of the provider's. */
 static bool has_key(const json_t *record, const char *provider, const char *key_id)
@@ -383,7 +383,7 @@ int op_provider_restore(struct call *call, json_t **ret_result, struct error *e)
 	if (r < 0)
 		return r;
 	if (!dry_run)
-		boot_retry_soon(call->host);
+		retry_all_soon(call->host);
 	uuid_format(plan.info.id, uuid);
 	time_format(plan.info.created, created);
 	*ret_result = json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", plan.info.name,

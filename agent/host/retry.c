@@ -10,6 +10,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "host/boot.h"
 #include "host/ops.h"
 #include "vmcrypt.h"
 
@@ -172,6 +173,12 @@ void retry_soon(struct retry *retry)
 	/* A full counter means that the loop is awake already. */
 	if (retry && write(retry->fd, &one, sizeof(one)) < 0)
 		return;
+}
+
+void retry_all_soon(struct host *host)
+{
+	boot_retry_soon(host);
+	retry_soon(host->retry);
 }
 
 void retry_later(struct retry *retry)

@@ -19,8 +19,11 @@ struct retry;
 int retry_new(struct host *host, struct retry **ret, struct error *e);
 void retry_free(struct retry *retry);
 
-/** retry_soon() - at once: a key has come, the manager is back. Any thread; NULL is left alone */
+/** retry_soon() - at once. Any thread; NULL is left alone */
 void retry_soon(struct retry *retry);
+
+/** retry_all_soon() - and disks that wait to be attached: a key has come, or a provider. Any thread */
+void retry_all_soon(struct host *host);
 
 /** retry_later() - in RETRY_FIRST_S seconds: a key was lost. In the main loop */
 void retry_later(struct retry *retry);

@@ -2,7 +2,14 @@
 /* Requests of the control socket against the table of operations. */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "host/host.h"
 #include "host/op.h"
+#include "host/ops.h"
+#include "host/retry.h"
 
 static int parse(const char *line, struct request *request, struct error *e)
 {
@@ -156,6 +163,84 @@ static void test_privileges(void **state)
 	assert_null(op_find(""));
 }
 
+static int password_pipe(void)
+{
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(write(fds[1], "secret", 6), 6);
+	close(fds[1]);
+	return fds[0];
+}
+
+static void call_provider(struct host *host, int (*op)(struct call *call, json_t **ret,
+						       struct error *e),
+			  const char *name, int backup, json_t *args)
+{
+	struct call call = { .host = host, .op = op_find(name), .args = args,
+			     .user = "root", .fds = { backup, password_pipe() } };
+	struct error e = ERROR_NULL;
+	json_t *result = NULL;
+
+	assert_int_equal(lseek(backup, 0, SEEK_SET), 0);
+	must(op(&call, &result, &e));
+	json_decref(result);
+	json_decref(args);
+	close(call.fds[1]);
+}
+
+static int awake(struct host *host)
+{
+	int n = 0;
+
+	while (sd_event_run(host->event, 0) > 0)
+		n++;
+	return n;
+}
+
+/* Attached disks that are locked for want of a provider, too. */
+static void test_restore_unlocks(void **state)
+{
+	char dir[64], *path = NULL;
+	struct host host = { .started = 0 };
+	struct provider_settings settings = { .tcti = "swtpm:path=/nonexistent/socket" };
+	struct error e = ERROR_NULL;
+	int backup;
+
+	(void)state;
+	unit_make_dir(dir);
+	settings.dir = unit_path(dir, "providers");
+	must(events_open(dir, EVENTS_SIZE_MIN, &host.events, &e));
+	must(nl_client_new(&host.netlink, &e));
+	must(provider_registry_open(&settings, &host.providers, &e));
+	assert_true(sd_event_new(&host.event) >= 0);
+	must(workers_new(host.event, 1, &host.operations));
+	must(retry_new(&host, &host.retry, &e));
+	path = strdup(unit_path(dir, "backup"));
+	backup = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(backup >= 0);
+	must(provider_create_native(host.providers, "p", SEALING_NONE, NULL, &e));
+	call_provider(&host, op_provider_backup, "provider.backup", backup,
+		      json_pack("{s:s}", "name", "p"));
+	assert_int_equal(awake(&host), 0);
+	call_provider(&host, op_provider_restore, "provider.restore", backup,
+		      json_pack("{s:b, s:b}", "dry_run", true, "allow_unsealed", true));
+	assert_int_equal(awake(&host), 0);
+	call_provider(&host, op_provider_restore, "provider.restore", backup,
+		      json_pack("{s:b}", "allow_unsealed", true));
+	assert_true(awake(&host) > 0);
+	close(backup);
+	free(path);
+	assert_true(workers_free(host.operations, 60));
+	retry_free(host.retry);
+	sd_event_unref(host.event);
+	provider_registry_free(host.providers);
+	nl_client_free(host.netlink);
+	events_free(host.events);
+	unit_remove_dir(unit_path(dir, "providers"));
+	unit_remove_dir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,7 +250,8 @@ int main(void)
 		cmocka_unit_test(test_wrong_requests),
 		cmocka_unit_test(test_long_values),
 		cmocka_unit_test(test_privileges),
+		cmocka_unit_test(test_restore_unlocks),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }
