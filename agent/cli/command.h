@@ -26,6 +26,8 @@
  * @CLI_OBJECT: a path when it holds a slash, else a name
  * @CLI_REFERENCE: name or UUID of one of the manager's objects, of the kind that the
  *	argument is called; the UUID in the request
+ * @CLI_TEXT_FILE: with a manager: a file that is read here; its text in the request
+ * @CLI_BASE64_FILE: the same of a file with any bytes; in base64
  * @CLI_OUT_FILE: a file that is made here; its descriptor goes to the agent
  * @CLI_IN_FILE: a file that is opened here; its descriptor goes to the agent
  * @CLI_SECRET_FILE: a file that holds a secret, which is read here
@@ -40,6 +42,8 @@ enum cli_kind {
 	CLI_PATH,
 	CLI_OBJECT,
 	CLI_REFERENCE,
+	CLI_TEXT_FILE,
+	CLI_BASE64_FILE,
 	CLI_OUT_FILE,
 	CLI_IN_FILE,
 	CLI_SECRET_FILE,
@@ -76,11 +80,13 @@ struct cli_param {
  * @CLI_SECRET_NONE: none
  * @CLI_SECRET_KNOWN: one that exists; a prompt asks once
  * @CLI_SECRET_NEW: one that is being chosen; a prompt asks twice
+ * @CLI_SECRET_USER: with a manager: of the ``user`` in the request, if there is one
  */
 enum cli_secret {
 	CLI_SECRET_NONE,
 	CLI_SECRET_KNOWN,
 	CLI_SECRET_NEW,
+	CLI_SECRET_USER,
 };
 
 /**
@@ -99,6 +105,9 @@ enum cli_secret {
  * @secret: see &enum cli_secret
  * @open: with @route: needs no session
  * @keeps_token: with @route: the answer's ``token`` goes into the file for it
+ * @saved: with @route: the member of the answer that the %CLI_OUT_FILE is for, which is
+ *	printed nowhere; %NULL where there is no such file
+ * @saved_base64: the file gets the bytes that the member has in base64
  * @verdict: member of the result that, when false, makes the exit status 1;
  *	%NULL where every result is a success
  * @positionals: ends at the first one without a name
@@ -120,6 +129,8 @@ struct cli_command {
 	enum cli_secret secret;
 	bool open;
 	bool keeps_token;
+	const char *saved;
+	bool saved_base64;
 	const char *verdict;
 	struct cli_param positionals[CLI_POSITIONALS_MAX + 1];
 	struct cli_param options[CLI_OPTIONS_MAX + 1];

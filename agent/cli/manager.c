@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/manager_files.h"
 #include "cli/rest.h"
 #include "cli/run.h"
 #include "cli/secret_source.h"
@@ -164,6 +165,9 @@ static int add_password(const struct cli_call *call, json_t *body, struct error 
 
 	if (call->command->secret == CLI_SECRET_NONE)
 		return 0;
+	if (call->command->secret == CLI_SECRET_USER && !json_object_get(body, "user"))
+		return call->secret_file || call->secret_fd >= 0 ?
+			error_usage(e, "The password is a user's: name the user by --user") : 0;
 	r = cli_secret_open(call, &fd, e);
 	if (r == 0)
 		r = file_read_password(fd, "the password", &password, e);
@@ -251,6 +255,8 @@ static int request(const struct cli_call *call, json_t **ret, struct error *e)
 	if (r == 0)
 		r = resolve(&target, call->command->options, call->args, e);
 	if (r == 0)
+		r = manager_read_files(call, e);
+	if (r == 0)
 		r = manager_path(route, call->args, &path, e);
 	if (r == 0)
 		r = add_password(call, call->args, e);
@@ -292,25 +298,7 @@ static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, s
 	return c->verdict && json_is_false(json_object_get(answer, c->verdict)) ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* A token that lets a host in is for its file alone: a terminal remembers. */
-static int move_to_file(const struct cli_call *call, int fd, json_t *answer, struct error *e)
-{
-	const char *token = json_string_value(json_object_get(answer, "token"));
-	int r;
-
-	if (!token)
-		return error_fail(e, EPROTO, "The manager at %s answered without a token", call->manager);
-	r = file_write_all(fd, token, strlen(token));
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	if (r < 0)
-		return error_fail(e, r, "Cannot write %s: %s. The token is lost, have another one made",
-				  call->out_file, strerror(-r));
-	json_object_del(answer, "token");
-	return 0;
-}
-
-/* The file comes first: one that cannot be made costs no token. */
+/* The file comes first: one that cannot be made costs no token and no backup. */
 static int request_to_file(const struct cli_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *answer = NULL;
@@ -324,7 +312,7 @@ static int request_to_file(const struct cli_call *call, json_t **ret, struct err
 		return r;
 	r = request(call, &answer, e);
 	if (r == 0)
-		r = move_to_file(call, fd, answer, e);
+		r = manager_save(call, fd, answer, e);
 	if (r < 0) {
 		unlink(call->out_file);
 		return r;

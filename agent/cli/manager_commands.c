@@ -6,6 +6,7 @@ static const struct manager_table *const tables[] = {
 	&manager_access,
 	&manager_inventory,
 	&manager_providers,
+	&manager_servers,
 	&manager_events,
 };
 

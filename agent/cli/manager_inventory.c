@@ -156,7 +156,7 @@ static const struct cli_command commands[] = {
 		},
 	},
 	{
-		.noun = "host", .verb = "token", .route = "POST /hosts/tokens",
+		.noun = "host", .verb = "token", .route = "POST /hosts/tokens", .saved = "token",
 		COLUMNS(token_fields),
 		.summary = "make a token that one host joins with",
 		.details =

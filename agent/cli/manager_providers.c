@@ -71,6 +71,14 @@ static const struct field default_fields[] = {
 	{ "Provider", "provider", field_text },
 };
 
+static const struct field restored_fields[] = {
+	{ "Name",    "name",    field_text },
+	{ "UUID",    "id",      field_text },
+	{ "Created", "created", field_text },
+	{ "State",   "state",   field_text },
+	{ "Dry run", "dry_run", field_yes_no },
+};
+
 static const struct field key_columns[] = {
 	{ "KEY",      "key",      field_text },
 	{ "PROVIDER", "provider", field_text },
@@ -142,6 +150,39 @@ static const struct cli_command commands[] = {
 			  .help = "standard: key of servers that give keys only wrapped with it" },
 			{ .name = "require-tpm", .kind = CLI_FLAG, .excludes = "wrapping-key",
 			  .help = "native: no host without a TPM gets the key" },
+		},
+	},
+	{
+		.noun = "provider", .verb = "backup",
+		.route = "POST /providers/{provider}/backup",
+		.saved = "file", .saved_base64 = true,
+		.summary = "back a native provider up; from then on it is used",
+		.details =
+"Keep the file and its password apart, and outside of what the provider encrypts:\n"
+"both together bring all of its keys back.\n",
+		.secret = CLI_SECRET_NEW,
+		.positionals = { PROVIDER },
+		.options = {
+			{ .name = "out", .value = "FILE", .kind = CLI_OUT_FILE, .required = true,
+			  .help = "file to make for the backup" },
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
+		},
+	},
+	{
+		.noun = "provider", .verb = "restore", .route = "POST /providers/restore",
+		COLUMNS(restored_fields),
+		.summary = "bring a native provider back from its backup",
+		.secret = CLI_SECRET_KNOWN,
+		.positionals = {
+			{ .name = "file", .value = "FILE", .kind = CLI_BASE64_FILE,
+			  .help = "the backup" },
+		},
+		.options = {
+			{ .name = "dry-run", .kind = CLI_FLAG,
+			  .help = "change nothing; see whether the backup is good" },
+			{ .name = "require-tpm", .kind = CLI_FLAG,
+			  .help = "no host without a TPM gets the key" },
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
 		},
 	},
 	{

@@ -19,6 +19,7 @@ struct manager_table {
 extern const struct manager_table manager_access;
 extern const struct manager_table manager_inventory;
 extern const struct manager_table manager_providers;
+extern const struct manager_table manager_servers;
 extern const struct manager_table manager_events;
 
 #define OBJECT(noun, word, how) \

@@ -2,17 +2,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Help, manual pages, completion, schema and protocol name the same things."""
 
+import glob
 import json
 import os
 import re
 import subprocess
 
 import jsonschema
+import yaml
 
 from tap import CTL, TOP, ctl, equal, run
 
 MAN = os.path.join(TOP, "agent/man")
 COMPLETION = os.path.join(TOP, "agent/cli/vmcryptctl.bash")
+
+# What the manager does and vmcryptctl --manager does not ask for. Never to grow:
+# an operation that is new gets a command.
+WITHOUT_COMMAND = {
+    "POST /hosts/join": "asked by vmcryptctl host join on the host itself, whose key it needs",
+    "PUT /session/password": "wants two passwords, and a command has one source for one",
+}
 
 
 def read(*path):
@@ -143,6 +152,17 @@ def completion_knows_the_manager_s_commands():
           sorted(words[1] for words in every if words[0] == "vm"))
 
 
-run([manager_s_page_has_every_command_and_option, completion_knows_the_manager_s_commands, help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
+def every_operation_of_the_manager_has_a_command():
+    sources = "".join(read(path) for path in sorted(glob.glob(os.path.join(TOP, "agent/cli/manager_*.c"))))
+    routes = {re.sub(r"{[a-z]+}", "{}", route) for route in re.findall(r'\.route = "([^"]+)"', sources)}
+    paths = yaml.safe_load(read("agent/manager/openapi.yaml"))["paths"]
+    operations = {re.sub(r"{[a-z]+}", "{}", f"{method.upper()} {path}") for path, item in paths.items()
+                  for method in item if method in ("get", "post", "put", "patch", "delete")}
+    assert len(operations) > 50, operations
+    equal(routes - operations, set(), "commands that ask for what the manager does not do")
+    equal(operations - routes, set(WITHOUT_COMMAND), "operations without a command")
+
+
+run([every_operation_of_the_manager_has_a_command, manager_s_page_has_every_command_and_option, completion_knows_the_manager_s_commands, help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
      man_page_has_every_command_and_option, man_pages_are_clean, completion_knows_every_command,
      completion_knows_values])

@@ -28,7 +28,7 @@ static int parse(const char *const *words, struct cli_call *ret, struct error *e
 }
 
 static const struct {
-	const char *words[10];
+	const char *words[WORDS_MAX];
 	const char *path;
 	const char *args;
 } requests[] = {
@@ -59,6 +59,17 @@ static const struct {
 	{ { "host", "move", "h", "--cluster", "c" }, "/hosts/h", "{\"cluster\":\"c\"}" },
 	{ { "cluster", "crypto-mode", "c", "forceEnable" }, "/clusters/c",
 	  "{\"crypto_mode\":\"forceEnable\"}" },
+	{ { "server", "add", "p", "s", "a", "--port", "7", "--server-ca", "f", "--legacy" },
+	  "/providers/p/servers",
+	  "{\"address\":\"a\",\"ca\":\"f\",\"legacy\":true,\"name\":\"s\",\"port\":7}" },
+	{ { "server", "trust", "p", "s/1", "--pin", "00" }, "/providers/p/servers/s%2F1",
+	  "{\"pin\":\"00\"}" },
+	{ { "certificate", "set", "p", "upload", "--file", "c", "--key-file", "k" },
+	  "/providers/p/certificate",
+	  "{\"certificate\":\"c\",\"private_key\":\"k\",\"way\":\"upload\"}" },
+	{ { "provider", "backup", "p", "--out", "f" }, "/providers/p/backup", "{}" },
+	{ { "provider", "restore", "f", "--dry-run" }, "/providers/restore",
+	  "{\"dry_run\":true,\"file\":\"f\"}" },
 	{ { "role", "change", "r", "A.b" }, "/roles/r", "{\"privileges\":[\"A.b\"]}" },
 };
 
@@ -97,6 +108,8 @@ static const char *const wrong[][12] = {
 	{ "provider", "default", "p", "--cluster", "c", "--host", "h" },
 	{ "host", "move", "h", "--cluster", "c", "--no-cluster" },
 	{ "host", "move", "h", "--no-cluster=c" },
+	{ "provider", "backup", "p" },
+	{ "certificate", "set", "p", "bought" },
 };
 
 static void test_wrong_usage(void **state)
@@ -153,6 +166,8 @@ static void test_table(void **state)
 
 	(void)state;
 	for (size_t i = 0; (c = manager_command(i)); i++) {
+		bool out_file = false;
+
 		assert_null(c->op);
 		assert_non_null(c->summary);
 		assert_true(!c->member || c->n_columns > 0);
@@ -160,12 +175,14 @@ static void test_table(void **state)
 		assert_null(c->options[CLI_OPTIONS_MAX].name);
 		check_route(c->route, c->positionals, /* option= */ NULL);
 		for (const struct cli_param *p = c->options; p->name; p++) {
+			out_file |= p->kind == CLI_OUT_FILE;
 			bool flag = p->kind == CLI_FLAG || p->kind == CLI_NONE;
 
 			assert_true(flag == !p->value);
 			if (p->route)
 				check_route(p->route, c->positionals, p);
 		}
+		assert_true(out_file == !!c->saved);
 	}
 }
 

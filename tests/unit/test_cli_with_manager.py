@@ -151,6 +151,87 @@ def a_join_token_is_for_its_file_alone():
     assert list(good("anna", "host", "token", "--out", file)) == ["expires"], "JSON"
 
 
+def a_token_that_is_not_used_can_be_revoked():
+    tokens = good("anna", "host", "tokens")["tokens"]
+    equal(len(tokens), 2, tokens)
+    for token in tokens:
+        good("anna", "host", "revoke-token", token["id"])
+    equal(good("anna", "host", "tokens")["tokens"], [])
+
+
+def objects_are_shown_renamed_and_moved():
+    cluster = good("anna", "cluster", "create", "c9")
+    good("anna", "cluster", "rename", "c9", "c3")
+    good("anna", "cluster", "crypto-mode", "c3", "forceEnable")
+    equal(good("anna", "cluster", "show", "c3"), {**cluster, "name": "c3", "crypto_mode": "forceEnable"})
+    equal(good("anna", "vm", "move", "web", "--cluster", "c3")["cluster"], cluster["id"])
+    good("anna", "vm", "move", "web", "--cluster", "c1")
+    assert good("anna", "vm", "show", "web")["cluster"] != cluster["id"]
+    good("anna", "cluster", "delete", "c3")
+    good("anna", "role", "create", "r", "Cryptographer.Access")
+    good("anna", "role", "change", "r", "Cryptographer.Clone")
+    equal(good("anna", "role", "show", "r")["privileges"], ["Cryptographer.Clone"])
+    good("anna", "role", "delete", "r")
+    equal(good("anna", "user", "show", "anna")["has_password"], True)
+    assert "Cryptographer.Access" in good("anna", "session", "privileges", "global")["privileges"]
+    equal(good("anna", "status")["store"]["healthy"], True)
+
+
+def a_native_provider_comes_back_from_its_backup():
+    file, secret = path("backup"), password("backup-password", "of the backup")
+    provider = good("anna", "provider", "create", "n1", "--type", "native")
+    equal(good("anna", "provider", "defaults")["defaults"][0]["provider"], provider["id"])
+    equal(good("anna", "provider", "backup", "n1", "--out", file, "--password-file", secret),
+          {"provider": provider["id"]})
+    equal(os.stat(file).st_mode & 0o777, 0o600, "mode")
+    with open(file, "rb") as backup:
+        equal(backup.read(1), b"\x30", "PKCS#12 is a SEQUENCE")
+    assert good("anna", "provider", "show", "n1")["backed_up"]
+    result = as_user("anna", "provider", "restore", file, "--dry-run", "--password-file", path("wrong"))
+    assert result.returncode not in (0, 2), result
+    equal(good("anna", "provider", "restore", file, "--dry-run", "--password-file", secret)["state"], "same")
+    good("anna", "provider", "reset-default")
+    good("anna", "provider", "delete", "n1")
+    equal(good("anna", "provider", "list")["providers"], [])
+    equal(good("anna", "provider", "restore", file, "--password-file", secret)["id"], provider["id"])
+
+
+def a_provider_is_the_default_where_it_is_chosen():
+    good("anna", "provider", "default", "n1", "--cluster", "c1")
+    cluster = good("anna", "cluster", "show", "c1")["id"]
+    assert f"cluster:{cluster}" in [d["scope"] for d in good("anna", "provider", "defaults")["defaults"]]
+    good("anna", "provider", "reset-default", "--cluster", "c1")
+    assert f"cluster:{cluster}" not in [d["scope"] for d in good("anna", "provider", "defaults")["defaults"]]
+    equal(as_user("anna", "provider", "status", "n1").returncode, 0)
+    equal(good("anna", "key", "list", "--provider", "n1")["keys"], [])
+
+
+def the_certificate_for_key_servers_is_requested_and_uploaded():
+    good("anna", "provider", "create", "s1", "--type", "standard")
+    request = as_user("anna", "certificate", "set", "s1", "request")
+    equal(request.returncode, 0, request.stderr)
+    assert "-----BEGIN CERTIFICATE REQUEST-----\n" in request.stdout, request.stdout
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", path("client.key"), "-out", path("client.pem"), "-subj", "/CN=m", "-days", "9"],
+                   check=True, stderr=subprocess.DEVNULL, timeout=60)
+    good("anna", "certificate", "set", "s1", "upload", "--file", path("client.pem"), "--key-file", path("client.key"))
+    with open(path("client.pem"), encoding="ascii") as file:
+        equal(good("anna", "certificate", "show", "s1")["certificate"]["certificate"], file.read())
+    result = as_user("anna", "certificate", "set", "s1", "upload", "--file", path("missing.pem"))
+    assert result.returncode == 1 and "missing.pem" in result.stderr, result
+
+
+def a_key_server_s_password_is_a_user_s():
+    result = as_user("anna", "server", "add", "s1", "k", "127.0.0.1", "--password-file", path("anna"))
+    equal(result.returncode, 2, result.stderr)
+    assert "--user" in result.stderr, result.stderr
+    # Nobody listens there
+    result = as_user("anna", "server", "add", "s1", "k", "127.0.0.1", "--port", "1", "--pin", "0" * 64)
+    assert result.returncode not in (0, 2), result
+    equal(good("anna", "server", "list", "s1")["servers"], [])
+    good("anna", "provider", "delete", "s1")
+
+
 def who_has_no_privilege_gets_status_4_and_an_event():
     good("anna", "user", "create", "bob", "--password-file", password("bob", "bob's password"))
     good("bob", "session", "create", "bob", "--password-file", path("bob"))
@@ -202,6 +283,9 @@ def an_altered_event_shows():
 try:
     run([a_new_manager_has_one_administrator, a_wrong_password_is_refused,
          no_password_stays_in_the_manager_s_memory, objects_are_found_by_name, a_join_token_is_for_its_file_alone,
+         a_token_that_is_not_used_can_be_revoked, objects_are_shown_renamed_and_moved,
+         a_native_provider_comes_back_from_its_backup, a_provider_is_the_default_where_it_is_chosen,
+         the_certificate_for_key_servers_is_requested_and_uploaded, a_key_server_s_password_is_a_user_s,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
