@@ -10,6 +10,7 @@
 #include "manager/host_mode.h"
 #include "manager/keys.h"
 #include "manager/manager.h"
+#include "manager/provider_native.h"
 #include "manager/store.h"
 
 #define NAME_MAX_BYTES 64
@@ -129,11 +130,13 @@ static int check_unused(struct store *store, const char *kind, const char *clust
 			  json_string_value(json_object_get(user, "id")));
 }
 
-/* A document with the permissions on it. */
+/* A document with the permissions on it, and its default provider. */
 static int delete_object(struct store *store, const struct api_call *call, struct error *e)
 {
 	int r = store_delete(store, call->route->kind, call->params[0], e);
 
+	if (r == 0)
+		r = provider_default_drop(store, call->route->kind, call->params[0], e);
 	return r < 0 ? r : permission_remove_all(store, /* user= */ NULL, call->object, e);
 }
 

@@ -16,6 +16,7 @@
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/permission.h"
+#include "manager/provider_native.h"
 #include "manager/record.h"
 #include "manager/store.h"
 #include "manager/user.h"
@@ -301,6 +302,8 @@ static int remove_host(struct store *store, void *userdata, struct error *e)
 	r = host_disks_absent(store, host, /* reported= */ NULL, e);
 	if (r == 0)
 		r = store_delete(store, "host", host, e);
+	if (r == 0)
+		r = provider_default_drop(store, "host", host, e);
 	return r < 0 ? r : permission_remove_all(store, /* user= */ NULL, object, e);
 }
 

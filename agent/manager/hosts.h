@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Hosts: documents of kind "host" {name, cluster: UUID|null, mode, host_key: {provider,
- * key}|null, state: "active"|"removed", serial, fingerprint and certificate_end (RFC
- * 3339) of its certificate, joined, last_seen, version, module, tpm, boot_id}. What is not
- * known yet is null. old_serial: of the certificate before, which counts until the new one
- * was used; null: none. A host that was removed has no document any more, and its name is
- * free; one in another state than active counts as removed.
+ * key}|null, state: "active", serial, fingerprint and certificate_end (RFC 3339) of its
+ * certificate, joined, last_seen, version, module, tpm, boot_id}. What is not known yet is
+ * null. old_serial: of the certificate before, which counts until the new one was used;
+ * null: none. A host that was removed has no document any more, and its name is free.
  *
  * Their disks: documents of kind "disk" {vm: UUID|null, host: UUID, disk: label|null, state,
  * attached, keys: [{provider, key}...], seen}, the id is that of the DEK.

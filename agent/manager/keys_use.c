@@ -41,8 +41,7 @@ static bool disk_uses(const json_t *disk, const char *provider, const char *key)
 
 static bool host_uses(const json_t *host, const char *provider, const char *key)
 {
-	return strcmp(json_text(host, "state"), "removed") != 0 &&
-	       names(json_object_get(host, "host_key"), provider, key);
+	return names(json_object_get(host, "host_key"), provider, key);
 }
 
 /**

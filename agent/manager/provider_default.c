@@ -79,6 +79,19 @@ int provider_default_clear(struct manager *m, const char *scope, struct error *e
 					 "there is nothing to take back", scope) : r;
 }
 
+int provider_default_drop(struct store *store, const char *kind, const char *id,
+			  struct error *e)
+{
+	char scope[SCOPE_SIZE];
+	int r;
+
+	snprintf(scope, sizeof(scope), "%.8s:%.36s", kind, id);
+	r = store_delete(store, KIND, scope, NULL);
+	return r == -ENOENT || r == 0 ? 0 :
+	       error_fail(e, r, "Cannot take the default key provider of %s away: %s", scope,
+			  error_name(r));
+}
+
 int provider_defaults(struct manager *m, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *documents = NULL, *list = json_array();

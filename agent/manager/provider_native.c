@@ -63,8 +63,7 @@ int provider_native_gone(struct store *store, const char *id, struct error *e)
 	if (r < 0)
 		return r;
 	json_array_foreach(hosts, i, host)
-		if (strcmp(json_text(host, "state"), "removed") != 0 &&
-		    json_array_append(ids, json_object_get(host, "id")) < 0)
+		if (json_array_append(ids, json_object_get(host, "id")) < 0)
 			return error_oom(e);
 	if (json_array_size(ids) == 0)
 		return 0;

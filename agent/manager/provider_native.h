@@ -22,12 +22,16 @@ int provider_insert(struct store *store, void *insertion, struct error *e);
 int provider_default_put(struct store *store, const char *scope, const char *id,
 			 struct error *e);
 
+/** provider_default_drop() - for an object that goes: "cluster" or "host", and its UUID */
+int provider_default_drop(struct store *store, const char *kind, const char *id,
+			  struct error *e);
+
 /** provider_native_document() - not backed up yet. @kdk: KDK_SIZE bytes */
 int provider_native_document(struct manager *m, const char *id, const char *name,
 			     const char *created, bool require_tpm, const struct secret *kdk,
 			     json_t **ret, struct error *e);
 
-/** provider_native_gone() - have all active hosts forget it, as soon as they can be asked */
+/** provider_native_gone() - have all hosts forget it, as soon as they can be asked */
 int provider_native_gone(struct store *store, const char *id, struct error *e);
 
 #endif

@@ -238,8 +238,6 @@ static int probe_hosts(struct status *s, struct error *e)
 	json_array_foreach(documents, i, document) {
 		const char *id = json_text(document, "id");
 
-		if (strcmp(json_text(document, "state"), "removed") == 0)
-			continue;
 		if (link_connected(s->m, id))
 			json_array_append_new(hosts, json_string(id));
 		else

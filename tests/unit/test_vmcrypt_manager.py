@@ -348,9 +348,14 @@ def hosts():
     refused(*ask("DELETE", "/clusters/" + cluster), 409)
     refused(*ask("DELETE", "/hosts/" + host, token="eve"), 403)
     host_changes("/hosts/" + host, host, cluster)
+    short = ask("POST", "/providers", {"name": "short", "type": "standard"})[1]["id"]
+    for scope in "hosts/" + host, "clusters/" + cluster:
+        equal(ask("PUT", "/defaults/" + scope, {"provider": short})[0], 200, "default")
     equal(ask("DELETE", "/hosts/" + host)[0], 204, "removed")
     refused(*ask("GET", "/hosts/" + host), 404)
     equal(ask("DELETE", "/clusters/" + cluster)[0], 204, "cluster")
+    equal([d["scope"] for d in ask("GET", "/defaults")[1]["defaults"]], ["global"], "defaults that are left")
+    equal(ask("DELETE", "/providers/" + short)[0], 204, "provider")
     # A token that failed was not used up, and the name is free again
     status, joined = ask("POST", "/hosts/join", {**join, "token": secret_of(other)}, token=None)
     equal(status, 201, "again")
@@ -566,7 +571,7 @@ def all_of_the_description_was_answered():
     found = {(method, pattern) for method, pattern, status in SEEN if status < 300}
     # A host has to be there before it can be asked: the tests with agents do.
     equal(wanted - found, {("post", "/disks"), ("get", "/disks/{disk}"), ("post", "/hosts/{host}/enable"),
-                           ("put", "/defaults/hosts/{host}"), ("delete", "/defaults/hosts/{host}")} |
+                           ("delete", "/defaults/hosts/{host}")} |
           {("post", "/disks/{disk}/" + verb) for verb in ("attach", "detach", "lock", "unlock")},
           "routes that no test asked")
     STATE["manager"].stop()
