@@ -105,9 +105,9 @@ enum cli_secret {
  * @secret: see &enum cli_secret
  * @open: with @route: needs no session
  * @keeps_token: with @route: the answer's ``token`` goes into the file for it
+ * @saved_base64: @saved is in base64, and the file gets the bytes
  * @saved: with @route: the member of the answer that the %CLI_OUT_FILE is for, which is
  *	printed nowhere; %NULL where there is no such file
- * @saved_base64: the file gets the bytes that the member has in base64
  * @verdict: member of the result that, when false, makes the exit status 1;
  *	%NULL where every result is a success
  * @positionals: ends at the first one without a name
@@ -129,8 +129,8 @@ struct cli_command {
 	enum cli_secret secret;
 	bool open;
 	bool keeps_token;
-	const char *saved;
 	bool saved_base64;
+	const char *saved;
 	const char *verdict;
 	struct cli_param positionals[CLI_POSITIONALS_MAX + 1];
 	struct cli_param options[CLI_OPTIONS_MAX + 1];

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """vmcryptctl and vmcrypt-manager, as an administrator uses them."""
 
+import contextlib
 import json
 import os
 import socket
@@ -12,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 
+import pykmip
 from tap import BUILD, ctl, equal, run
 
 FOLDER = tempfile.TemporaryDirectory(prefix="vmcrypt-unit-")
@@ -229,7 +231,32 @@ def a_key_server_s_password_is_a_user_s():
     result = as_user("anna", "server", "add", "s1", "k", "127.0.0.1", "--port", "1", "--pin", "0" * 64)
     assert result.returncode not in (0, 2), result
     equal(good("anna", "server", "list", "s1")["servers"], [])
-    good("anna", "provider", "delete", "s1")
+
+
+def a_key_server_is_looked_at_taken_in_and_removed():
+    with tempfile.TemporaryDirectory(prefix="vmcrypt-unit-", dir=pykmip.MEMORY) as folder, \
+            contextlib.ExitStack() as stack:
+        pykmip.certificates(folder)
+        kmip = pykmip.Server(folder)
+        stack.callback(kmip.stop)
+        there = ("--port", kmip.port, "--legacy")
+        good("anna", "certificate", "set", "s1", "upload", "--file", f"{folder}/client.pem",
+             "--key-file", f"{folder}/client.key")
+        pin = good("anna", "server", "look", "127.0.0.1", *there)["fingerprint"]
+        result = as_user("anna", "server", "add", "s1", "k", "127.0.0.1", *there, "--pin", "0" * 64)
+        assert result.returncode not in (0, 2), result
+        good("anna", "server", "add", "s1", "k", "127.0.0.1", *there, "--server-ca", f"{folder}/ca.pem")
+        server, = good("anna", "server", "list", "s1")["servers"]
+        with open(f"{folder}/ca.pem", encoding="ascii") as file:
+            equal((server["name"], server["ca"], server["pin"]), ("k", file.read(), None))
+        good("anna", "server", "trust", "s1", "k", "--pin", pin)
+        equal(good("anna", "server", "list", "s1")["servers"][0]["pin"], pin)
+        status = as_user("anna", "provider", "status", "s1")
+        equal(status.returncode, 0, status.stderr)
+        assert any(line.split()[:2] == ["k", "yes"] for line in status.stdout.splitlines()), status.stdout
+        good("anna", "server", "remove", "s1", "k")
+        equal(good("anna", "server", "list", "s1")["servers"], [])
+        good("anna", "provider", "delete", "s1")
 
 
 def who_has_no_privilege_gets_status_4_and_an_event():
@@ -286,6 +313,7 @@ try:
          a_token_that_is_not_used_can_be_revoked, objects_are_shown_renamed_and_moved,
          a_native_provider_comes_back_from_its_backup, a_provider_is_the_default_where_it_is_chosen,
          the_certificate_for_key_servers_is_requested_and_uploaded, a_key_server_s_password_is_a_user_s,
+         a_key_server_is_looked_at_taken_in_and_removed,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
