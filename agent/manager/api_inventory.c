@@ -8,7 +8,9 @@
 #include "common/json.h"
 #include "manager/api.h"
 #include "manager/host_mode.h"
+#include "manager/hosts.h"
 #include "manager/keys.h"
+#include "manager/keys_withdraw.h"
 #include "manager/manager.h"
 #include "manager/provider_native.h"
 #include "manager/store.h"
@@ -255,18 +257,28 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : store_get(store, "vm", id, ret, e);
 }
 
+/**
+ * struct vm_move - a VM on its way
+ * @before: UUIDs of the hosts that could have its keys
+ */
 struct vm_move {
+	struct manager *m;
 	const char *id;
 	const char *kind;
 	const char *place;
+	json_t *before;
 };
 
 static int move_vm(struct store *store, void *userdata, struct error *e)
 {
-	const struct vm_move *move = userdata;
+	struct vm_move *move = userdata;
 	_cleanup_json_ json_t *document = NULL;
 	int r = store_get(store, "vm", move->id, &document, e);
 
+	json_decref(move->before);
+	move->before = NULL;
+	if (r == 0)
+		r = hosts_of_vm(move->m, move->id, &move->before, e);
 	if (r < 0)
 		return r;
 	json_object_del(document, "cluster");
@@ -277,7 +289,7 @@ static int move_vm(struct store *store, void *userdata, struct error *e)
 
 int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
 {
-	struct vm_move move = { .id = call->params[0] };
+	struct vm_move move = { .m = call->manager, .id = call->params[0] };
 	struct store *store = call->manager->store;
 	int r = read_place(call, &move.kind, &move.place, e);
 
@@ -287,6 +299,9 @@ int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
 		r = require_place(call, move.kind, move.place, e);
 	if (r == 0)
 		r = store_write(store, move_vm, &move, e);
+	if (r == 0)
+		keys_withdraw(call->manager, move.before, move.id);
+	json_decref(move.before);
 	if (r < 0)
 		return r;
 	keys_provision_all(call->manager, strcmp(move.kind, "cluster") ? NULL : move.place);

@@ -2,6 +2,7 @@
 #include "manager/host_change.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -10,6 +11,7 @@
 #include "common/log.h"
 #include "manager/hosts_internal.h"
 #include "manager/keys.h"
+#include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
@@ -18,6 +20,7 @@ struct change {
 	const char *host;
 	const struct host_changes *changes;
 	bool moved;
+	char left[UUID_TEXT_SIZE];
 };
 
 static int check_unattached(struct store *store, const char *host, struct error *e)
@@ -42,6 +45,7 @@ static int move(struct store *store, struct change *change, json_t *document, st
 	r = *cluster ? store_get(store, "cluster", cluster, &found, e) : 0;
 	if (r == 0)
 		r = check_unattached(store, change->host, e);
+	snprintf(change->left, sizeof(change->left), "%s", json_text(document, "cluster"));
 	if (r == 0)
 		r = host_set_string(document, "cluster", *cluster ? cluster : NULL, e);
 	change->moved = r == 0;
@@ -72,6 +76,8 @@ int host_change(struct manager *m, const char *host, const struct host_changes *
 		return error_usage(e, "A host's name has 1 to %d printable characters without space "
 				   "and slash", JOINTOKEN_NAME_MAX);
 	r = store_write(m->store, apply, &change, e);
+	if (r == 0 && change.moved && change.left[0])
+		keys_withdraw_cluster(m, host, change.left);
 	/* A host that is away learns of it when it connects. */
 	if (r == 0 && change.moved && link_connected(m, host) && keys_provision(m, host, &later) < 0)
 		log_warning("Host %s did not get all that it may have now: %s", host, later.text);

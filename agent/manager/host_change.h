@@ -18,8 +18,8 @@ struct host_changes {
 /**
  * host_change() - rename or move
  *
- * A host that moves keeps the keys that it has in memory until they are forgotten; its
- * new cluster's are sent when it is connected.
+ * A host that is connected is made to forget the keys of the cluster that it leaves
+ * (keys_withdraw()), and gets the new one's.
  *
  * Return: 0; -EBUSY: encrypted disks are attached that would be left behind; -EEXIST (name),
  * -ENOENT, -EINVAL with EXIT_USAGE.

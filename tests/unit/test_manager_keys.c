@@ -7,6 +7,8 @@
 #include "keys_fixture.h"
 
 #include "common/fileio.h"
+#include "manager/host_change.h"
+#include "manager/keys_withdraw.h"
 #include "manager/vault.h"
 
 #define HOST	"00000000-0000-4000-8000-00000000000"
@@ -410,6 +412,75 @@ static void not_backed_up_is_said_each_day(void **state)
 			    "com.vmware.vc.kms.crypto.NotBackedUp");
 }
 
+/* Ids of the keys that a host was told to forget, in order. */
+static json_t *withdrawn(const char *host)
+{
+	json_t *keys = json_array(), *asked;
+	size_t i;
+
+	json_array_foreach(find_played(host)->asked, i, asked)
+		if (strcmp(json_text(asked, "op"), "key.remove") == 0)
+			json_array_append(keys, json_object_get(json_object_get(asked, "args"), "key"));
+	return keys;
+}
+
+static void withdrawn_is(const char *host, const char *key)
+{
+	_cleanup_json_ json_t *keys = withdrawn(host);
+
+	assert_int_equal(json_array_size(keys), key ? 1 : 0);
+	if (key)
+		assert_string_equal(json_string_value(json_array_get(keys, 0)), key);
+}
+
+static void who_leaves_a_cluster_forgets_its_keys(void **state)
+{
+	_cleanup_json_ json_t *cluster = json_pack("{s:s}", "name", "two"), *row = NULL;
+	const struct host_changes move = { .cluster = CLUSTER "2" };
+	char kms[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("kms", "standard", kms);
+	must(store_insert(manager.store, "cluster", CLUSTER "2", cluster, &e));
+	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
+	add_host(HOST "2", "two", CLUSTER "1", "safe", true);
+	add_vm(VM "1", "web", CLUSTER "1", NULL);
+	add_vm(VM "2", "own", NULL, HOST "1");
+	add_key(kms, "7", VM "1");
+	add_key(kms, "8", VM "2");
+	/* No new key can be had, for there is no key server. */
+	must(host_change(&manager, HOST "1", &move, &e));
+	withdrawn_is(HOST "1", "7");
+	withdrawn_is(HOST "2", NULL);
+	row = newest("key.withdraw");
+	assert_string_equal(json_text(row, "result"), "ok");
+	assert_string_equal(json_text(row, "host"), HOST "1");
+	assert_string_equal(json_text(row, "vm"), VM "1");
+	assert_string_equal(json_text(row, "key"), "7");
+}
+
+static void keys_are_taken_where_a_vm_has_left(void **state)
+{
+	_cleanup_json_ json_t *row = NULL, *hosts = json_pack("[s, s, s]", HOST "1", HOST "2", HOST "3");
+	char kms[UUID_TEXT_SIZE];
+
+	(void) state;
+	make("kms", "standard", kms);
+	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
+	add_host(HOST "2", "two", CLUSTER "2", "safe", true);
+	add_host(HOST "3", "three", CLUSTER "1", "safe", true);
+	find_played(HOST "1")->play = PLAY_REFUSES;
+	find_played(HOST "3")->play = PLAY_AWAY;
+	add_vm(VM "1", "web", CLUSTER "2", NULL);
+	add_key(kms, "7", VM "1");
+	keys_withdraw(&manager, hosts, VM "1");
+	withdrawn_is(HOST "1", "7");
+	withdrawn_is(HOST "2", NULL);
+	withdrawn_is(HOST "3", NULL);
+	row = newest("key.withdraw");
+	assert_non_null(strstr(json_text(row, "result"), "uses it"));
+}
+
 #include "keys_commands.h"
 
 int main(int argc, char **argv)
@@ -426,6 +497,8 @@ int main(int argc, char **argv)
 		T(backup_and_restore),
 		T(who_was_away_forgets_later),
 		T(not_backed_up_is_said_each_day),
+		T(who_leaves_a_cluster_forgets_its_keys),
+		T(keys_are_taken_where_a_vm_has_left),
 	};
 
 	if (argc == 2)
