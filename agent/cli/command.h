@@ -31,6 +31,7 @@
  * @CLI_OUT_FILE: a file that is made here; its descriptor goes to the agent
  * @CLI_IN_FILE: a file that is opened here; its descriptor goes to the agent
  * @CLI_SECRET_FILE: a file that holds a secret, which is read here
+ * @CLI_NEW_SECRET_FILE: a file with the password that takes the place of that one
  * @CLI_SECRET_FD: a descriptor that the secret is read from
  */
 enum cli_kind {
@@ -47,6 +48,7 @@ enum cli_kind {
 	CLI_OUT_FILE,
 	CLI_IN_FILE,
 	CLI_SECRET_FILE,
+	CLI_NEW_SECRET_FILE,
 	CLI_SECRET_FD,
 };
 
@@ -80,12 +82,14 @@ struct cli_param {
  * @CLI_SECRET_NONE: none
  * @CLI_SECRET_KNOWN: one that exists; a prompt asks once
  * @CLI_SECRET_NEW: one that is being chosen; a prompt asks twice
+ * @CLI_SECRET_CHANGE: with a manager: one that exists, and then the one that takes its place
  * @CLI_SECRET_USER: with a manager: of the ``user`` in the request, if there is one
  */
 enum cli_secret {
 	CLI_SECRET_NONE,
 	CLI_SECRET_KNOWN,
 	CLI_SECRET_NEW,
+	CLI_SECRET_CHANGE,
 	CLI_SECRET_USER,
 };
 

@@ -156,28 +156,40 @@ static int keep_token(const struct cli_call *call, json_t *answer, struct error 
 	return r;
 }
 
-static int add_password(const struct cli_call *call, json_t *body, struct error *e)
+static int add_from(int fd, const char *key, json_t *body, struct error *e)
 {
 	_cleanup_secret_ struct secret password = SECRET_NULL;
-	_cleanup_close_ int fd = -1;
 	json_t *text;
 	int r;
 
-	if (call->command->secret == CLI_SECRET_NONE)
-		return 0;
-	if (call->command->secret == CLI_SECRET_USER && !json_object_get(body, "user"))
-		return call->secret_file || call->secret_fd >= 0 ?
-			error_usage(e, "The password is a user's: name the user by --user") : 0;
-	r = cli_secret_open(call, &fd, e);
-	if (r == 0)
-		r = file_read_password(fd, "the password", &password, e);
+	r = file_read_password(fd, "the password", &password, e);
 	if (r < 0)
 		return r;
 	/* freed memory is erased in this program */
 	text = json_stringn((const char *)password.data, password.size);
 	if (!text)
 		return error_usage(e, "The password must be UTF-8");
-	return json_object_set_new(body, "password", text) < 0 ? error_oom(e) : 0;
+	return json_object_set_new(body, key, text) < 0 ? error_oom(e) : 0;
+}
+
+static int add_password(const struct cli_call *call, json_t *body, struct error *e)
+{
+	enum cli_secret secret = call->command->secret;
+	_cleanup_close_ int fd = -1, new_fd = -1;
+	int r;
+
+	if (secret == CLI_SECRET_NONE)
+		return 0;
+	if (secret == CLI_SECRET_USER && !json_object_get(body, "user"))
+		return call->secret_file || call->secret_fd >= 0 ?
+			error_usage(e, "The password is a user's: name the user by --user") : 0;
+	r = cli_secret_open(call, &fd, e);
+	if (r == 0)
+		r = add_from(fd, "password", body, e);
+	if (r < 0 || secret != CLI_SECRET_CHANGE)
+		return r;
+	r = cli_secret_open_new(call, &new_fd, e);
+	return r < 0 ? r : add_from(new_fd, "new_password", body, e);
 }
 
 /* The UUID of the object that has this name. */

@@ -104,6 +104,17 @@ static const struct cli_command commands[] = {
 		.summary = "who is logged in",
 	},
 	{
+		.noun = "session", .verb = "password", .route = "PUT /session/password",
+		.summary = "change one's own password, which ends all of one's sessions",
+		.secret = CLI_SECRET_CHANGE,
+		.options = {
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
+			{ .name = "new-password-file", .value = "FILE",
+			  .kind = CLI_NEW_SECRET_FILE,
+			  .help = "read the new password from FILE in the same way" },
+		},
+	},
+	{
 		.noun = "session", .verb = "end", .route = "DELETE /session",
 		.summary = "log out",
 	},

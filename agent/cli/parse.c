@@ -230,6 +230,9 @@ static int set_param(struct parser *p, const struct cli_param *param,
 	case CLI_SECRET_FILE:
 		call->secret_file = value;
 		return 0;
+	case CLI_NEW_SECRET_FILE:
+		call->new_secret_file = value;
+		return 0;
 	case CLI_SECRET_FD:
 		return set_secret_fd(p, value);
 	default:

@@ -27,6 +27,7 @@ enum cli_action {
  * @in_file: file to be read by the agent, or %NULL; into the argument vector
  * @out_file: file to be written by the agent, or %NULL
  * @secret_file: file with the password, or %NULL
+ * @new_secret_file: file with the password that takes its place, or %NULL
  * @secret_fd: descriptor with the password, or -1
  */
 struct cli_call {
@@ -44,6 +45,7 @@ struct cli_call {
 	const char *in_file;
 	const char *out_file;
 	const char *secret_file;
+	const char *new_secret_file;
 	int secret_fd;
 };
 

@@ -16,11 +16,27 @@
 
 #define TERMINAL "/dev/tty"
 
-static int tty_error(struct error *e, int code)
+/**
+ * struct source - where a password comes from
+ * @file: a file, or %NULL
+ * @fd: a descriptor, or -1
+ * @prompt: what is asked on the terminal without either
+ * @twice: and asked again
+ * @options: that name a file or a descriptor
+ */
+struct source {
+	const char *file;
+	int fd;
+	const char *prompt;
+	bool twice;
+	const char *options;
+};
+
+static int tty_error(const struct source *source, struct error *e, int code)
 {
 	return error_set(e, code, EXIT_USAGE, /* reason= */ 0,
-			 "There is no terminal to ask for the password on (%s: %s). Use --password-file or --password-fd",
-			 TERMINAL, strerror(code));
+			 "There is no terminal to ask for the password on (%s: %s). Use %s",
+			 TERMINAL, strerror(code), source->options);
 }
 
 /* Signals that would end or stop the program and leave the echo off. */
@@ -65,22 +81,22 @@ static int read_line(int tty, int signals, struct secret *ret, struct error *e)
 	return 0;
 }
 
-static int read_without_echo(int tty, int signals, const char *prompt,
-			     struct secret *ret, struct error *e)
+static int read_without_echo(const struct source *source, int tty, int signals,
+			     const char *prompt, struct secret *ret, struct error *e)
 {
 	struct termios before, quiet;
 	int r;
 
 	if (tcgetattr(tty, &before) < 0)
-		return tty_error(e, errno);
+		return tty_error(source, e, errno);
 	quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	quiet.c_lflag |= ICANON | ISIG | ECHONL;
 	if (tcsetattr(tty, TCSAFLUSH, &quiet) < 0)
-		return tty_error(e, errno);
+		return tty_error(source, e, errno);
 	r = file_write_all(tty, prompt, strlen(prompt));
 	if (r < 0)
-		r = tty_error(e, -r);
+		r = tty_error(source, e, -r);
 	else
 		r = read_line(tty, signals, ret, e);
 	/* What was typed beyond the line is dropped, not left to the shell. */
@@ -88,26 +104,26 @@ static int read_without_echo(int tty, int signals, const char *prompt,
 	return r;
 }
 
-static int ask(int tty, int signals, bool twice, struct secret *ret,
+static int ask(const struct source *source, int tty, int signals, struct secret *ret,
 	       struct error *e)
 {
 	_cleanup_secret_ struct secret first = SECRET_NULL;
 	_cleanup_secret_ struct secret second = SECRET_NULL;
 	int r;
 
-	r = read_without_echo(tty, signals, "Password: ", &first, e);
-	if (r == 0 && twice)
-		r = read_without_echo(tty, signals, "The same again: ", &second, e);
+	r = read_without_echo(source, tty, signals, source->prompt, &first, e);
+	if (r == 0 && source->twice)
+		r = read_without_echo(source, tty, signals, "The same again: ", &second, e);
 	if (r < 0)
 		return r;
-	if (twice && !secret_equal(&first, &second))
+	if (source->twice && !secret_equal(&first, &second))
 		return error_set(e, EINVAL, EXIT_USAGE, /* reason= */ 0,
 				 "The two passwords differ");
 	*ret = secret_take(&first);
 	return 0;
 }
 
-static int prompt_secret(bool twice, struct secret *ret, struct error *e)
+static int prompt_secret(const struct source *source, struct secret *ret, struct error *e)
 {
 	_cleanup_close_ int tty = -1, signals = -1;
 	sigset_t stops, before;
@@ -115,42 +131,41 @@ static int prompt_secret(bool twice, struct secret *ret, struct error *e)
 
 	tty = open(TERMINAL, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (tty < 0)
-		return tty_error(e, errno);
+		return tty_error(source, e, errno);
 	stop_signals(&stops);
 	signals = signalfd(-1, &stops, SFD_CLOEXEC);
 	if (signals < 0)
 		return error_fail(e, errno, "Cannot watch for signals: %s",
 				  strerror(errno));
 	sigprocmask(SIG_BLOCK, &stops, &before);
-	r = ask(tty, signals, twice, ret, e);
+	r = ask(source, tty, signals, ret, e);
 	/* A signal that came meanwhile takes effect here. */
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
 
-static int read_secret(const struct cli_call *call, struct secret *ret,
-		       struct error *e)
+static int read_secret(const struct source *source, struct secret *ret, struct error *e)
 {
 	_cleanup_close_ int fd = -1;
 
-	if (call->secret_fd >= 0)
-		return file_read_password(call->secret_fd, "--password-fd", ret, e);
-	if (!call->secret_file)
-		return prompt_secret(call->command->secret == CLI_SECRET_NEW, ret, e);
-	fd = open(call->secret_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (source->fd >= 0)
+		return file_read_password(source->fd, "--password-fd", ret, e);
+	if (!source->file)
+		return prompt_secret(source, ret, e);
+	fd = open(source->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return error_fail(e, errno, "Cannot open the password file %s: %s",
-				  call->secret_file, strerror(errno));
-	return file_read_password(fd, call->secret_file, ret, e);
+				  source->file, strerror(errno));
+	return file_read_password(fd, source->file, ret, e);
 }
 
-int cli_secret_open(const struct cli_call *call, int *ret_fd, struct error *e)
+static int open_source(const struct source *source, int *ret_fd, struct error *e)
 {
 	_cleanup_secret_ struct secret secret = SECRET_NULL;
 	_cleanup_close_ int reader = -1, writer = -1;
 	int r, ends[2];
 
-	r = read_secret(call, &secret, e);
+	r = read_secret(source, &secret, e);
 	if (r < 0)
 		return r;
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -165,4 +180,30 @@ int cli_secret_open(const struct cli_call *call, int *ret_fd, struct error *e)
 				  strerror(-r));
 	*ret_fd = TAKE_FD(reader);
 	return 0;
+}
+
+int cli_secret_open(const struct cli_call *call, int *ret_fd, struct error *e)
+{
+	const struct source source = {
+		.file = call->secret_file,
+		.fd = call->secret_fd,
+		.prompt = "Password: ",
+		.twice = call->command->secret == CLI_SECRET_NEW,
+		.options = "--password-file or --password-fd",
+	};
+
+	return open_source(&source, ret_fd, e);
+}
+
+int cli_secret_open_new(const struct cli_call *call, int *ret_fd, struct error *e)
+{
+	const struct source source = {
+		.file = call->new_secret_file,
+		.fd = -1,
+		.prompt = "New password: ",
+		.twice = true,
+		.options = "--new-password-file",
+	};
+
+	return open_source(&source, ret_fd, e);
 }

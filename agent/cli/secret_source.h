@@ -18,4 +18,9 @@
  */
 int cli_secret_open(const struct cli_call *call, int *ret_fd, struct error *e);
 
+/**
+ * cli_secret_open_new - the same of the password that takes its place
+ */
+int cli_secret_open_new(const struct cli_call *call, int *ret_fd, struct error *e);
+
 #endif

@@ -20,7 +20,6 @@ COMPLETION = os.path.join(TOP, "agent/cli/vmcryptctl.bash")
 # an operation that is new gets a command.
 WITHOUT_COMMAND = {
     "POST /hosts/join": "asked by vmcryptctl host join on the host itself, whose key it needs",
-    "PUT /session/password": "wants two passwords, and a command has one source for one",
 }
 
 

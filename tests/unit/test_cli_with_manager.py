@@ -14,7 +14,7 @@ import time
 import urllib.request
 
 import pykmip
-from tap import BUILD, ctl, equal, run
+from tap import BUILD, CTL, ctl, equal, run
 
 FOLDER = tempfile.TemporaryDirectory(prefix="vmcrypt-unit-")
 STATE = os.path.join(FOLDER.name, "state")
@@ -278,8 +278,39 @@ def a_session_ends_when_it_is_told_and_with_the_password():
     good("anna", "user", "password", "bob", "--password-file", password("bob2", "bob's other password"))
     equal(as_user("bob", "session", "show").returncode, 4)
     good("bob", "session", "create", "bob", "--password-file", path("bob2"))
+    new = password("bob3", "bob's own password")
+    result = as_user("bob", "session", "password", "--password-file", path("bob"), "--new-password-file", new)
+    equal(result.returncode, 4, result.stderr)
+    good("bob", "session", "password", "--password-file", path("bob2"), "--new-password-file", new)
+    equal(as_user("bob", "session", "show").returncode, 4)
+    good("bob", "session", "create", "bob", "--password-file", new)
     good("bob", "session", "end")
     equal(as_user("bob", "session", "show").returncode, 4)
+
+
+def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
+    good("bob", "session", "create", "bob", "--password-file", path("bob3"))
+    typed = [b"bob's own password", b"typed by bob", b"typed by bob"]
+    child, terminal = os.forkpty()
+    if child == 0:
+        os.execv(CTL, [CTL, "--manager", f"https://localhost:{SERVER.port}", "--ca", path("ca.pem"),
+                       "--token-file", path("token-bob"), "session", "password"])
+    shown = b""
+    for text in typed:
+        while not shown.endswith(b": "):
+            shown += os.read(terminal, 4096)
+        shown += b"|"
+        os.write(terminal, text + b"\n")
+    try:
+        while data := os.read(terminal, 4096):
+            shown += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    equal((os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.count(b"New password: ")), (0, 1), shown)
+    assert b"bob" not in shown, shown
+    good("bob", "session", "create", "bob", "--password-file", password("bob4", "typed by bob"))
+    good("bob", "session", "end")
 
 
 def every_effect_has_an_intent_before_it():
@@ -315,6 +346,7 @@ try:
          the_certificate_for_key_servers_is_requested_and_uploaded, a_key_server_s_password_is_a_user_s,
          a_key_server_is_looked_at_taken_in_and_removed,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
+         a_terminal_asks_for_the_old_password_and_twice_for_the_new_one,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
     if SERVER.process and SERVER.process.poll() is None:
