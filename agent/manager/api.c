@@ -12,6 +12,7 @@
 #include "manager/manager.h"
 #include "manager/privilege.h"
 #include "manager/record.h"
+#include "manager/refusals.h"
 #include "manager/store.h"
 
 #define WHAT "request"
@@ -98,24 +99,33 @@ static int log_in(struct api_call *call, struct error *e)
 	return r;
 }
 
-int api_require(struct api_call *call, const char *privilege, const char *object,
-		struct error *e)
+static void note_refusal(const struct api_call *call, const char *privilege, const char *object)
 {
 	_cleanup_json_ json_t *data = NULL;
 	char operation[160];
 	struct record_event event = { .user = call->user, .operation = operation,
 				      .object = object };
-	int r = privilege_check(call->manager->store, call->user, privilege, object, e);
+	uint64_t unrecorded;
 
-	if (r != -EACCES)
-		return r;
+	if (!refusals_count(call->manager->refusals, call->user, time_since_boot(), &unrecorded))
+		return;
 	snprintf(operation, sizeof(operation), "%s %s", call->route->method,
 		 call->route->pattern);
-	data = json_pack("{s:s, s:s}", "privilege", privilege, "peer", call->rq->peer);
+	data = json_pack("{s:s, s:s, s:I}", "privilege", privilege, "peer", call->rq->peer,
+			 "unrecorded_before", (json_int_t)unrecorded);
 	event.data = data;
 	/* Refused it is, recorded or not: the journal tells why it was not. */
 	if (record_note(call->manager->store, &event, "refused", NULL) < 0)
 		log_warning("Cannot record that %s was refused %s", call->user, privilege);
+}
+
+int api_require(struct api_call *call, const char *privilege, const char *object,
+		struct error *e)
+{
+	int r = privilege_check(call->manager->store, call->user, privilege, object, e);
+
+	if (r == -EACCES)
+		note_refusal(call, privilege, object);
 	return r;
 }
 

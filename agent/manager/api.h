@@ -94,6 +94,9 @@ void api_serve(const struct http_request *rq, struct http_answer *an, void *mana
 
 /**
  * api_require() - privilege_check() for the caller, and a refusal is recorded
+ *
+ * REFUSALS_A_MINUTE of one user are; how many were left out stands in the data of the
+ * next one that is, "unrecorded_before".
  */
 int api_require(struct api_call *call, const char *privilege, const char *object,
 		struct error *e);

@@ -8,6 +8,7 @@
 #include "manager/hosts.h"
 #include "manager/keys_watch.h"
 #include "manager/providers.h"
+#include "manager/refusals.h"
 #include "manager/session.h"
 #include "manager/store.h"
 #include "manager/user.h"
@@ -24,6 +25,8 @@ static int open_parts(const struct vault_settings *settings, struct manager *m, 
 		r = sessions_new(/* clock= */ NULL, &m->sessions, e);
 	if (r == 0)
 		r = users_new(m->store, m->sessions, /* clock= */ NULL, &m->users, e);
+	if (r == 0)
+		r = refusals_new(&m->refusals, e);
 	if (r == 0)
 		r = hosts_new(&m->hosts, e);
 	if (r == 0)
@@ -51,6 +54,7 @@ void manager_close(struct manager *manager)
 	hosts_free(manager->hosts);
 	keywatch_free(manager->watch);
 	providers_free(manager->providers);
+	refusals_free(manager->refusals);
 	users_free(manager->users);
 	sessions_free(manager->sessions);
 	authority_free(manager->authority);

@@ -15,6 +15,7 @@ struct hosts;
 struct keywatch;
 struct links;
 struct providers;
+struct refusals;
 struct sessions;
 struct store;
 struct users;
@@ -32,6 +33,7 @@ struct manager {
 	struct authority *authority;
 	struct sessions *sessions;
 	struct users *users;
+	struct refusals *refusals;
 	struct hosts *hosts;
 	struct links *links;
 	struct providers *providers;

@@ -368,6 +368,13 @@ def hosts():
     assert join["token"] not in text and secret_of(other) not in text, "a token is recorded"
 
 
+def refusals_are_bounded():
+    for _ in range(80):
+        refused(*ask("GET", "/defaults", token="eve"), 403)
+    rows = ask("GET", "/events?operation=GET%20/defaults&limit=1000")[1]["events"]
+    assert 0 < len(rows) < 80, f"{len(rows)} refusals of one user"
+
+
 def disks():
     equal(ask("GET", "/disks")[1]["disks"], [], "disks")
     dek, host = str(uuid.uuid4()), str(uuid.uuid4())
@@ -580,7 +587,7 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, hosts, disks, providers_and_keys, client_certificates, events_verify,
+         clusters_and_vms, hosts, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
          wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "kms" in STATE:

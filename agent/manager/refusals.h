@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How many refusals of one user go into the record: else whoever may log in fills it.
+ */
+#ifndef MANAGER_REFUSALS_H
+#define MANAGER_REFUSALS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/errors.h"
+
+/** REFUSALS_A_MINUTE - of one user that are recorded */
+#define REFUSALS_A_MINUTE	30U
+/** REFUSALS_USERS - that are told apart at a time; the one that was quiet longest gives way */
+#define REFUSALS_USERS		256U
+
+struct refusals;
+
+int refusals_new(struct refusals **ret, struct error *e);
+
+/** refusals_free() - NULL is left alone */
+void refusals_free(struct refusals *refusals);
+
+/**
+ * refusals_count() - whether one more refusal of a user is to be recorded
+ * @now: seconds that never go backwards
+ * @ret_unrecorded: how many of his were not since the last one that was; 0 where it is not
+ *
+ * From any thread.
+ */
+bool refusals_count(struct refusals *refusals, const char *user, int64_t now,
+		    uint64_t *ret_unrecorded);
+
+#endif
