@@ -155,7 +155,7 @@ static int read_changes(struct api_call *call, struct host_changes *ret, struct 
 	return r;
 }
 
-/* A host that gets into a cluster gets its keys, one that leaves takes them along. */
+/* A host that gets into a cluster gets its keys, one that leaves is to forget them. */
 static int require_changes(struct api_call *call, const struct host_changes *changes,
 			   struct error *e)
 {
