@@ -12,11 +12,12 @@
 #include "cli/fields.h"
 
 #define CLI_POSITIONALS_MAX	3
-#define CLI_OPTIONS_MAX		8
+#define CLI_OPTIONS_MAX		12
 
 /**
  * enum cli_kind - what an argument is, and so how it reaches the agent
  * @CLI_FLAG: an option without a value; ``true`` in the request
+ * @CLI_NOT: an option without a value; ``false`` in the request
  * @CLI_NONE: an option without a value; ``null`` in the request
  * @CLI_TEXT: a string
  * @CLI_LIST: strings with commas between them; an array in the request
@@ -36,6 +37,7 @@
  */
 enum cli_kind {
 	CLI_FLAG,
+	CLI_NOT,
 	CLI_NONE,
 	CLI_TEXT,
 	CLI_LIST,

@@ -154,6 +154,23 @@ static const struct cli_command commands[] = {
 		.options = { CLI_PASSWORD_FILE, CLI_PASSWORD_FD },
 	},
 	{
+		.noun = "user", .verb = "change", .route = "PATCH /users/{user}",
+		COLUMNS(one_user_fields),
+		.summary = "disable a user, or change their certificate; their sessions end",
+		.positionals = { OBJECT("user", "USER", CLI_TEXT) },
+		.options = {
+			{ .name = "disable", .kind = CLI_FLAG, .member = "disabled",
+			  .excludes = "enable", .help = "let the user log in no more" },
+			{ .name = "enable", .kind = CLI_NOT, .member = "disabled",
+			  .excludes = "disable", .help = "let the user log in again" },
+			{ .name = "fingerprint", .value = "SHA256", .kind = CLI_TEXT,
+			  .member = "certificate", .excludes = "no-certificate",
+			  .help = "of the certificate that the user logs in with" },
+			{ .name = "no-certificate", .kind = CLI_NONE, .member = "certificate",
+			  .excludes = "fingerprint", .help = "let none log in as this user" },
+		},
+	},
+	{
 		.noun = "user", .verb = "delete", .route = "DELETE /users/{user}",
 		.summary = "delete a user",
 		.positionals = { OBJECT("user", "USER", CLI_TEXT) },
@@ -201,6 +218,10 @@ static const struct cli_command commands[] = {
 		.noun = "permission", .verb = "list", .route = "GET /permissions",
 		.member = "permissions", COLUMNS(permission_fields),
 		.summary = "list who has which role on what",
+		.options = {
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT,
+			  .help = "only this user's" },
+		},
 	},
 	{
 		.noun = "permission", .verb = "create", .route = "POST /permissions",
@@ -211,6 +232,10 @@ static const struct cli_command commands[] = {
 			{ .name = "role", .value = "ROLE", .kind = CLI_TEXT, .help = "may do what" },
 			{ .name = "object", .value = "OBJECT", .kind = CLI_TEXT,
 			  .help = "where: global, cluster:UUID, host:UUID or vm:UUID" },
+		},
+		.options = {
+			{ .name = "no-propagate", .kind = CLI_NOT, .member = "propagate",
+			  .help = "not on what is below it" },
 		},
 	},
 	{

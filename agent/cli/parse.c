@@ -141,6 +141,8 @@ static json_t *json_value(const struct cli_param *param, const char *value)
 	switch (param->kind) {
 	case CLI_FLAG:
 		return json_true();
+	case CLI_NOT:
+		return json_false();
 	case CLI_NONE:
 		return json_null();
 	case CLI_LIST:

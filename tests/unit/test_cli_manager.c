@@ -70,6 +70,14 @@ static const struct {
 	{ { "provider", "backup", "p", "--out", "f" }, "/providers/p/backup", "{}" },
 	{ { "provider", "restore", "f", "--dry-run" }, "/providers/restore",
 	  "{\"dry_run\":true,\"file\":\"f\"}" },
+	{ { "user", "change", "u", "--enable", "--no-certificate" }, "/users/u",
+	  "{\"certificate\":null,\"disabled\":false}" },
+	{ { "user", "change", "u", "--disable", "--fingerprint", "00" }, "/users/u",
+	  "{\"certificate\":\"00\",\"disabled\":true}" },
+	{ { "permission", "create", "u", "r", "global", "--no-propagate" }, "/permissions",
+	  "{\"object\":\"global\",\"propagate\":false,\"role\":\"r\",\"user\":\"u\"}" },
+	{ { "permission", "list", "--user", "u" }, "/permissions?user=u", NULL },
+	{ { "event", "list", "--host", "h", "--operation", "o" }, "/events?host=h&operation=o", NULL },
 	{ { "role", "change", "r", "A.b" }, "/roles/r", "{\"privileges\":[\"A.b\"]}" },
 };
 
@@ -109,6 +117,7 @@ static const char *const wrong[][12] = {
 	{ "host", "move", "h", "--cluster", "c", "--no-cluster" },
 	{ "host", "move", "h", "--no-cluster=c" },
 	{ "provider", "backup", "p" },
+	{ "user", "change", "u", "--enable", "--disable" },
 	{ "certificate", "set", "p", "bought" },
 };
 
@@ -176,7 +185,8 @@ static void test_table(void **state)
 		check_route(c->route, c->positionals, /* option= */ NULL);
 		for (const struct cli_param *p = c->options; p->name; p++) {
 			out_file |= p->kind == CLI_OUT_FILE;
-			bool flag = p->kind == CLI_FLAG || p->kind == CLI_NONE;
+			bool flag = p->kind == CLI_FLAG || p->kind == CLI_NOT ||
+				    p->kind == CLI_NONE;
 
 			assert_true(flag == !p->value);
 			if (p->route)

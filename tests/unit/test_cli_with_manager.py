@@ -288,6 +288,24 @@ def a_session_ends_when_it_is_told_and_with_the_password():
     equal(as_user("bob", "session", "show").returncode, 4)
 
 
+def a_disabled_user_cannot_log_in():
+    good("anna", "user", "change", "bob", "--disable", "--fingerprint", "ab" * 32)
+    equal(good("anna", "user", "show", "bob")["disabled"], True)
+    equal(as_user("bob", "session", "create", "bob", "--password-file", path("bob3")).returncode, 4)
+    good("anna", "user", "change", "bob", "--enable", "--no-certificate")
+    equal(good("anna", "user", "show", "bob")["certificate"], None)
+
+
+def events_are_found_by_what_they_are_about():
+    every = good("anna", "event", "list", "--limit", "1000")["events"]
+    found = good("anna", "event", "list", "--operation", "cluster.create", "--limit", "1000")["events"]
+    equal(found, [event for event in every if event["operation"] == "cluster.create"])
+    assert found
+    later = good("anna", "event", "list", "--from", found[-1]["time"], "--limit", "1000")["events"]
+    assert later and all(event["time"] >= found[-1]["time"] for event in later), later
+    equal([p["user"] for p in good("anna", "permission", "list", "--user", "bob")["permissions"]], ["bob"])
+
+
 def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
     good("bob", "session", "create", "bob", "--password-file", path("bob3"))
     typed = [b"bob's own password", b"typed by bob", b"typed by bob"]
@@ -314,7 +332,7 @@ def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
 
 
 def every_effect_has_an_intent_before_it():
-    events = good("anna", "event", "list")["events"]
+    events = good("anna", "event", "list", "--limit", "1000")["events"]
     for event in events:
         if event["phase"] == "outcome":
             assert any(e["phase"] == "intent" and e["id"] == event["id"] and e["seq"] < event["seq"]
@@ -346,6 +364,7 @@ try:
          the_certificate_for_key_servers_is_requested_and_uploaded, a_key_server_s_password_is_a_user_s,
          a_key_server_is_looked_at_taken_in_and_removed,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
+         a_disabled_user_cannot_log_in, events_are_found_by_what_they_are_about,
          a_terminal_asks_for_the_old_password_and_twice_for_the_new_one,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
