@@ -40,7 +40,7 @@ static int read_one(const struct cli_param *param, json_t *args, struct error *e
 	value = param->kind == CLI_BASE64_FILE ? base64_value(data, size) :
 						 json_stringn(data, size);
 	if (!value)
-		return error_usage(e, "%s is no text", path);
+		return error_usage(e, "Cannot send %s: it is not UTF-8 text. Name a PEM file", path);
 	return json_object_set_new(args, key, value) < 0 ? error_oom(e) : 0;
 }
 
