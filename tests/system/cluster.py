@@ -12,12 +12,9 @@ import concurrent.futures
 import json
 import os
 import secrets
-import ssl
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 
 from flows import Flows
@@ -69,21 +66,6 @@ class Administrator:
     def run(self, *words, timeout=120):
         output = self.show("--json", *words, timeout=timeout)
         return json.loads(output) if output.strip() else None
-
-    def rest(self, method, where, body=None):
-        """What vmcryptctl has no command for: the interface itself"""
-        with open(self.token_file, encoding="ascii") as file:
-            token = file.read().strip()
-        request = urllib.request.Request(f"{self.url}/api/v1{where}", method=method,
-                                         data=None if body is None else json.dumps(body).encode(),
-                                         headers={"Authorization": f"Bearer {token}"})
-        try:
-            with urllib.request.urlopen(request, timeout=180,
-                                        context=ssl.create_default_context(cafile=path("ca.pem"))) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            raise Failure(f"{self.name}: {method} {where}: {error.code} {error.read().decode()}") from error
-        return json.loads(text) if text else None
 
     def log_in(self):
         return self.run("session", "create", self.name, "--password-file", self.password_file)
@@ -179,16 +161,17 @@ class Site:
         """The key server's CA signs the manager's request; each side trusts that CA"""
         self.report.step("A standard key provider: two key servers that hold the same keys")
         anna = self.anna
-        provider = anna.rest("POST", "/providers", {"name": "kms", "type": "standard"})
-        where = f"/providers/{provider['id']}"
-        request = anna.rest("POST", f"{where}/certificate", {"way": "request", "name": CLIENT})["request"]
-        anna.rest("POST", f"{where}/certificate",
-                  {"way": "upload", "certificate": self.keyserver.sign_client(request)})
+        anna.run("provider", "create", "kms", "--type", "standard")
+        request = anna.run("certificate", "set", "kms", "request", "--name", CLIENT)["request"]
+        with open(path("manager.pem"), "w", encoding="ascii") as file:
+            file.write(self.keyserver.sign_client(request))
+        anna.run("certificate", "set", "kms", "upload", "--file", path("manager.pem"))
+        with open(path("kms-ca.pem"), "w", encoding="ascii") as file:
+            file.write(self.keyserver.ca())
         for number, gate in enumerate(self.keyserver.gates, 1):
-            anna.rest("POST", f"{where}/servers", {"name": f"kms{number}", "address": ADDRESS, "port": gate.port,
-                                                   "ca": self.keyserver.ca(), "legacy": True})
-        self.provider = provider["id"]
-        self.report.show(json.dumps(anna.rest("GET", where), indent=1))
+            anna.run("server", "add", "kms", f"kms{number}", ADDRESS, "--port", gate.port,
+                     "--server-ca", path("kms-ca.pem"), "--legacy", timeout=180)
+        self.report.show(anna.show("server", "list", "kms"))
 
     def join_token(self):
         file = path(f"join-{secrets.token_hex(4)}")
@@ -237,7 +220,7 @@ class Site:
         self.keyserver.destroy(CLIENT, key)
 
     def provider_status(self):
-        return self.anna.rest("GET", f"/providers/{self.provider}/status")
+        return self.anna.run("provider", "status", "kms", timeout=180)
 
     def stop(self):
         for host in self.hosts:

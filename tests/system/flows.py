@@ -209,7 +209,7 @@ class Flows:
         self.site.destroy(key)
         self.reason(kvm1, "KeyStateMissingInKMS", "destroyed", OTHER)
         kvm1.run("vmcryptctl disk detach data", 60)
-        states = {self.site.key_state(row["key"]) for row in self.anna.rest("GET", "/keys")["keys"]
+        states = {self.site.key_state(row["key"]) for row in self.anna.run("key", "list")["keys"]
                   if row["key"] != key}
         self.check(states == {"ACTIVE"}, "what still encrypts is active", states)
 
