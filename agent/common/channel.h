@@ -76,8 +76,8 @@
  *   -> {"host":uuid, "name":text}
  *   The first request, once; anything else before it fails with EACCES. module
  *   is the version of the loaded kernel module, null: not loaded. The manager
- *   then sends mode.set, provider.set, and key.push with the keys of the
- *   host's VMs.
+ *   then sends mode.set, key.remove for what the host lost the right to while it
+ *   was away, provider.set, and key.push with the keys of the host's VMs.
  *
  * key.new       {"provider":uuid|null, "vm":text, "disk":text} -> KEY
  *   Makes a key at the provider's key server and activates it; null: the
@@ -115,7 +115,9 @@
  *                                     "text":text}...]}
  *   At most CHANNEL_LIST_MAX.
  * key.remove    {"provider":uuid, "key":word} -> {}
- *   EBUSY while a disk of the host uses it; ENOENT: it was not there.
+ *   EBUSY while a disk of the host uses it; ENOENT: it was not there. After EBUSY
+ *   the manager asks again: at the next hello, once a disk.report has no disk with
+ *   the key, and now and then.
  * key.probe     {"key":KEY, "nonce":base64 of 32 bytes}
  *   -> {"iv":base64 of 12, "ciphertext":base64 of 32, "tag":base64 of 16}
  *   The host opens the KEK, encrypts the nonce under it (AES-256-GCM, additional

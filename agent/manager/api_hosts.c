@@ -13,6 +13,7 @@
 #include "manager/host_change.h"
 #include "manager/host_join.h"
 #include "manager/host_mode.h"
+#include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
@@ -117,12 +118,17 @@ int api_hosts_join(struct api_call *call, json_t **ret, struct error *e)
 	return *ret ? 0 : error_oom(e);
 }
 
-/* The document, and what only the running manager knows. */
+/* The document, what only the running manager knows, and what is left to do there. */
 static int with_link(struct api_call *call, json_t *document, struct error *e)
 {
 	bool connected = link_connected(call->manager, json_text(document, "id"));
+	json_t *keys = NULL;
+	int r = keys_withdraw_list(call->manager->store, json_text(document, "id"), &keys, e);
 
-	return json_object_set_new(document, "connected", json_boolean(connected)) < 0 ?
+	if (r < 0)
+		return r;
+	return json_object_set_new(document, "keys_to_forget", keys) < 0 ||
+	       json_object_set_new(document, "connected", json_boolean(connected)) < 0 ?
 	       error_oom(e) : 0;
 }
 

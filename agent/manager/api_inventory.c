@@ -158,9 +158,29 @@ int api_clusters_delete(struct api_call *call, json_t **ret, struct error *e)
 	return store_write(call->manager->store, delete_cluster, call, e);
 }
 
+/**
+ * struct vm_change - a VM that moves or goes
+ * @kind, @place: where to; NULL: it goes
+ * @before: UUIDs of the hosts that could have its keys
+ */
+struct vm_change {
+	const struct api_call *call;
+	const char *kind;
+	const char *place;
+	json_t *before;
+};
+
+static int read_before(struct vm_change *change, struct error *e)
+{
+	/* The transaction may be on its second try. */
+	json_decref(TAKE_PTR(change->before));
+	return hosts_of_vm(change->call->manager, change->call->params[0], &change->before, e);
+}
+
 static int delete_vm(struct store *store, void *userdata, struct error *e)
 {
-	const struct api_call *call = userdata;
+	struct vm_change *change = userdata;
+	const struct api_call *call = change->call;
 	_cleanup_json_ json_t *disk = NULL;
 	int r = store_find(store, "disk", "vm", call->params[0], &disk, NULL);
 
@@ -171,13 +191,22 @@ static int delete_vm(struct store *store, void *userdata, struct error *e)
 	if (r != -ENOENT)
 		return error_fail(e, r, "Cannot see whether VM %s has disks: %s", call->params[0],
 				  error_name(r));
-	return delete_object(store, call, e);
+	r = read_before(change, e);
+	if (r == 0)
+		r = delete_object(store, call, e);
+	return r < 0 ? r : keys_withdraw_vm(call->manager, change->before, call->params[0], e);
 }
 
 int api_vms_unregister(struct api_call *call, json_t **ret, struct error *e)
 {
+	struct vm_change change = { .call = call };
+	int r = store_write(call->manager->store, delete_vm, &change, e);
+
 	(void)ret;
-	return store_write(call->manager->store, delete_vm, call, e);
+	if (r == 0)
+		keys_withdraw_each(call->manager, change.before);
+	json_decref(change.before);
+	return r;
 }
 
 /* Where the VM is to live: a cluster, or a host that is in none. */
@@ -257,53 +286,42 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : store_get(store, "vm", id, ret, e);
 }
 
-/**
- * struct vm_move - a VM on its way
- * @before: UUIDs of the hosts that could have its keys
- */
-struct vm_move {
-	struct manager *m;
-	const char *id;
-	const char *kind;
-	const char *place;
-	json_t *before;
-};
-
 static int move_vm(struct store *store, void *userdata, struct error *e)
 {
-	struct vm_move *move = userdata;
+	struct vm_change *change = userdata;
+	const char *id = change->call->params[0];
 	_cleanup_json_ json_t *document = NULL;
-	int r = store_get(store, "vm", move->id, &document, e);
+	int r = store_get(store, "vm", id, &document, e);
 
-	json_decref(move->before);
-	move->before = NULL;
 	if (r == 0)
-		r = hosts_of_vm(move->m, move->id, &move->before, e);
+		r = read_before(change, e);
 	if (r < 0)
 		return r;
 	json_object_del(document, "cluster");
 	json_object_del(document, "host");
-	r = set_text(document, move->kind, move->place, e);
-	return r < 0 ? r : store_update(store, "vm", move->id, document, e);
+	r = set_text(document, change->kind, change->place, e);
+	if (r == 0)
+		r = store_update(store, "vm", id, document, e);
+	return r < 0 ? r : keys_withdraw_vm(change->call->manager, change->before, id, e);
 }
 
 int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
 {
-	struct vm_move move = { .m = call->manager, .id = call->params[0] };
+	struct vm_change change = { .call = call };
 	struct store *store = call->manager->store;
-	int r = read_place(call, &move.kind, &move.place, e);
+	int r = read_place(call, &change.kind, &change.place, e);
 
 	if (r == 0)
 		r = api_require(call, "Cryptographer.RegisterVM", call->object, e);
 	if (r == 0)
-		r = require_place(call, move.kind, move.place, e);
+		r = require_place(call, change.kind, change.place, e);
 	if (r == 0)
-		r = store_write(store, move_vm, &move, e);
+		r = store_write(store, move_vm, &change, e);
 	if (r == 0)
-		keys_withdraw(call->manager, move.before, move.id);
-	json_decref(move.before);
+		keys_withdraw_each(call->manager, change.before);
+	json_decref(change.before);
 	if (r < 0)
 		return r;
-	keys_provision_all(call->manager, strcmp(move.kind, "cluster") ? NULL : move.place);
-	return store_get(store, "vm", move.id, ret, e);
+	keys_provision_all(call->manager, strcmp(change.kind, "cluster") ? NULL : change.place);
+	return store_get(store, "vm", call->params[0], ret, e);
 }

@@ -17,6 +17,7 @@
 #include "manager/store.h"
 
 struct change {
+	struct manager *m;
 	const char *host;
 	const struct host_changes *changes;
 	bool moved;
@@ -62,13 +63,18 @@ static int apply(struct store *store, void *userdata, struct error *e)
 		r = move(store, change, document, e);
 	if (r == 0 && change->changes->name)
 		r = host_set_string(document, "name", change->changes->name, e);
-	return r < 0 ? r : store_update(store, "host", change->host, document, e);
+	if (r == 0)
+		r = store_update(store, "host", change->host, document, e);
+	if (r == 0 && change->moved)
+		r = keys_withdraw_cluster(change->m, change->host, change->left, e);
+	return r;
 }
 
 int host_change(struct manager *m, const char *host, const struct host_changes *changes,
 		struct error *e)
 {
-	struct change change = { .host = host, .changes = changes };
+	struct change change = { .m = m, .host = host, .changes = changes };
+	bool connected;
 	struct error later = ERROR_NULL;
 	int r;
 
@@ -76,10 +82,11 @@ int host_change(struct manager *m, const char *host, const struct host_changes *
 		return error_usage(e, "A host's name has 1 to %d printable characters without space "
 				   "and slash", JOINTOKEN_NAME_MAX);
 	r = store_write(m->store, apply, &change, e);
-	if (r == 0 && change.moved && change.left[0])
-		keys_withdraw_cluster(m, host, change.left);
 	/* A host that is away learns of it when it connects. */
-	if (r == 0 && change.moved && link_connected(m, host) && keys_provision(m, host, &later) < 0)
+	connected = r == 0 && change.moved && link_connected(m, host);
+	if (connected)
+		keys_withdraw(m, host, /* all= */ true);
+	if (connected && keys_provision(m, host, &later) < 0)
 		log_warning("Host %s did not get all that it may have now: %s", host, later.text);
 	return r;
 }

@@ -18,8 +18,8 @@ struct host_changes {
 /**
  * host_change() - rename or move
  *
- * A host that is connected is made to forget the keys of the cluster that it leaves
- * (keys_withdraw()), and gets the new one's.
+ * The host is made to forget the keys of the cluster that it leaves, and gets the new one's:
+ * now when it is connected, else when it connects (keys_withdraw()).
  *
  * Return: 0; -EBUSY: encrypted disks are attached that would be left behind; -EEXIST (name),
  * -ENOENT, -EINVAL with EXIT_USAGE.

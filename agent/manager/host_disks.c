@@ -9,6 +9,7 @@
 #include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/hosts_internal.h"
+#include "manager/keys_withdraw.h"
 #include "manager/manager.h"
 #include "manager/store.h"
 
@@ -201,7 +202,8 @@ static int keep_report(struct store *store, void *userdata, struct error *e)
 		if (r < 0)
 			return r;
 	}
-	return host_disks_absent(store, report->host, reported, e);
+	r = host_disks_absent(store, report->host, reported, e);
+	return r < 0 ? r : keys_withdraw_reported(store, report->host, report->disks, e);
 }
 
 /* Adds a part to those that have come. */

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "manager/authority.h"
 #include "manager/hosts_internal.h"
+#include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/permission.h"
@@ -300,6 +301,8 @@ static int remove_host(struct store *store, void *userdata, struct error *e)
 		return error_fail(e, r, "Cannot see whether host %s has VMs: %s", host, error_name(r));
 	snprintf(object, sizeof(object), "host:%.36s", host);
 	r = host_disks_absent(store, host, /* reported= */ NULL, e);
+	if (r == 0)
+		r = keys_withdraw_drop(store, host, e);
 	if (r == 0)
 		r = store_delete(store, "host", host, e);
 	if (r == 0)

@@ -11,6 +11,7 @@
 #include "manager/host_mode.h"
 #include "manager/hosts_internal.h"
 #include "manager/keys.h"
+#include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -33,7 +34,7 @@ static int serve_get(struct manager *m, struct host_peer *peer, const json_t *ar
 
 static const struct host_request requests[] = {
 	{ HOST_HELLO, LANE_QUICK, host_hello },
-	{ "disk.report", LANE_QUICK, host_report },
+	{ HOST_REPORT, LANE_QUICK, host_report },
 	{ "cert.renew", LANE_QUICK, host_renew },
 	{ "key.new", LANE_KEYS, serve_new },
 	{ "key.get", LANE_KEYS, serve_get },
@@ -165,9 +166,15 @@ void host_greeted(struct manager *m, const char *host)
 
 	if (host_mode_tell(m, host, &e) < 0 || host_mode_forced(m, host, &e) < 0)
 		log_warning("Host %s: %s", host, e.text);
+	keys_withdraw(m, host, /* all= */ true);
 	e = ERROR_NULL;
 	if (keys_provision(m, host, &e) < 0)
 		log_warning("Host %s did not get all that it may have: %s", host, e.text);
+}
+
+void host_reported(struct manager *m, const char *host)
+{
+	keys_withdraw(m, host, /* all= */ false);
 }
 
 static int part(struct store *store, void *userdata, struct error *e)

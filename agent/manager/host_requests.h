@@ -53,6 +53,7 @@ struct host_request {
 };
 
 #define HOST_HELLO "hello"
+#define HOST_REPORT "disk.report"
 
 /** host_request_find() - NULL: there is no such operation */
 const struct host_request *host_request_find(const char *op);
@@ -64,8 +65,11 @@ const struct host_request *host_request_find(const char *op);
  */
 int host_dialled(struct manager *m, const char *host, const char *serial, struct error *e);
 
-/** host_greeted() - what follows a hello: mode and keys; waits for the host */
+/** host_greeted() - what follows a hello: mode, keys to forget, keys to have; waits for the host */
 void host_greeted(struct manager *m, const char *host);
+
+/** host_reported() - what follows a report: keys to forget that disks used; waits for the host */
+void host_reported(struct manager *m, const char *host);
 
 /** host_lost() - its connection has ended, and there is no new one */
 void host_lost(struct manager *m, const char *host, const char *address);

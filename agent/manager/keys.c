@@ -20,7 +20,6 @@
 #include "manager/record.h"
 #include "manager/store.h"
 
-#define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
 #define EVENT_FAILED	"com.vmware.vc.kms.crypto.KeyGenerateFail"
 #define EVENT_HOST_KEY	"com.vmware.vc.crypto.HostKeyUpdatedEvent"
 
@@ -156,7 +155,7 @@ static int make_recorded(struct asking *a, struct provider_set *set, const json_
 	const char *disk = json_text(args, "disk");
 	_cleanup_json_ json_t *data = json_pack("{s:s, s:s, s:s}", "provider", set->id,
 						"provider_name", set->name, "disk", disk);
-	struct record_event event = asking_event(a, EVENT_OPERATION, /* key= */ NULL, data);
+	struct record_event event = asking_event(a, RECORD_TYPE_OPERATION, /* key= */ NULL, data);
 	char id[UUID_TEXT_SIZE], key[KEY_ID_MAX + 1] = "";
 	int r = record_begin(a->m->store, &event, id, &a->failure.error);
 
@@ -246,7 +245,7 @@ static int fetch_and_seal(struct asking *a, const char *provider, const char *ke
 static int get_recorded(struct asking *a, const char *provider, const char *key, json_t **ret)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", provider);
-	struct record_event event = asking_event(a, EVENT_OPERATION, key, data);
+	struct record_event event = asking_event(a, RECORD_TYPE_OPERATION, key, data);
 	char id[UUID_TEXT_SIZE];
 	int r = record_begin(a->m->store, &event, id, &a->failure.error);
 

@@ -20,7 +20,6 @@
 #include "manager/store.h"
 
 #define BATCH		32	/* keys of one message, whose ids the record takes */
-#define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
 #define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
 
 /**
@@ -113,7 +112,7 @@ static void flush(struct provision *p)
 	_cleanup_json_ json_t *data = json_pack("{s:O}", "keys", p->ids);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = EVENT_OPERATION, .object = object, .host = p->host,
+				      .type = RECORD_TYPE_OPERATION, .object = object, .host = p->host,
 				      .data = data };
 	struct error e = ERROR_NULL;
 	int r;

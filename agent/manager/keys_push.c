@@ -15,7 +15,6 @@
 #include "manager/record.h"
 
 #define THREADS_MAX	16
-#define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
 #define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
 
 int keys_ask_host(struct manager *m, const char *host, const char *op, json_t *args,
@@ -57,7 +56,7 @@ static int push_recorded(struct manager *m, const char *host, const struct key_p
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", push->set->id);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = EVENT_OPERATION, .object = object, .key = push->key,
+				      .type = RECORD_TYPE_OPERATION, .object = object, .key = push->key,
 				      .host = host, .vm = push->vm, .data = data };
 	int r;
 

@@ -12,6 +12,7 @@
 #include "manager/hosts.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
+#include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
@@ -28,7 +29,7 @@ static bool names(const json_t *pair, const char *provider, const char *key)
 	       (!key || strcmp(json_text(pair, "key"), key) == 0);
 }
 
-static bool disk_uses(const json_t *disk, const char *provider, const char *key)
+bool disk_uses_key(const json_t *disk, const char *provider, const char *key)
 {
 	json_t *pair;
 	size_t i;
@@ -72,7 +73,7 @@ static int check_unused(const struct users_of_keys *u, const char *provider, con
 	size_t i;
 
 	json_array_foreach(u->disks, i, user)
-		if (disk_uses(user, provider, key))
+		if (disk_uses_key(user, provider, key))
 			return error_fail(e, EBUSY, "%s is in use by disk %.64s of VM %.64s: rekey or "
 					  "remove that first", what, json_text(user, "id"),
 					  json_text(user, "vm"));
@@ -165,7 +166,7 @@ static json_t *describe(struct listing *l, const json_t *document)
 	json_object_del(view, "id");
 	json_object_set_new(view, "state", state ? json_string(state) : json_null());
 	json_object_set_new(view, "reason", reason && *reason ? json_string(reason) : json_null());
-	json_object_set_new(view, "disks", using(l->users.disks, provider, key, disk_uses));
+	json_object_set_new(view, "disks", using(l->users.disks, provider, key, disk_uses_key));
 	json_object_set_new(view, "hosts", using(l->users.hosts, provider, key, host_uses));
 	return view;
 }
@@ -229,14 +230,27 @@ int keys_show(struct manager *m, const char *provider, const char *key, json_t *
 
 /**
  * struct removal - a key that hosts are to forget
- * @lock: of @failure
+ * @hosts: UUIDs of those that may have it
+ * @lock: of @done and @failure
+ * @done: those that do not have it any more, as members
  */
 struct removal {
+	struct manager *m;
+	const json_t *document;
 	const char *provider;
 	const char *key;
+	json_t *hosts;
 	pthread_mutex_t lock;
+	json_t *done;
 	struct error failure;
 };
+
+static void removal_done(struct removal *removal)
+{
+	pthread_mutex_destroy(&removal->lock);
+	json_decref(removal->hosts);
+	json_decref(removal->done);
+}
 
 static void remove_from(struct manager *m, const char *host, void *userdata)
 {
@@ -246,38 +260,33 @@ static void remove_from(struct manager *m, const char *host, void *userdata)
 			      json_pack("{s:s, s:s}", "provider", removal->provider, "key",
 					removal->key), LINK_ASK_MS, NULL, &e);
 
-	/* One that went away has lost its keys, for they are in memory only; a host of
-	 * another mode or version holds none. */
-	if (r == 0 || r == -ENOENT || r == -EINVAL || r == -ENOTCONN || r == -ECONNRESET)
-		return;
 	pthread_mutex_lock(&removal->lock);
-	if (!error_is_set(&removal->failure)) {
+	/* A host of another mode or version holds none; one that is away is asked later. */
+	if (r == 0 || r == -ENOENT || r == -EINVAL) {
+		json_object_set_new(removal->done, host, json_true());
+	} else if (r != -ENOTCONN && r != -ECONNRESET && !error_is_set(&removal->failure)) {
 		removal->failure = e;
 		(void)error_prefix(&removal->failure, "Host %s", host);
 	}
 	pthread_mutex_unlock(&removal->lock);
 }
 
-static int remove_from_hosts(struct manager *m, const json_t *document, struct error *e)
+static int remove_from_hosts(struct removal *removal, struct error *e)
 {
-	_cleanup_json_ json_t *hosts = NULL;
-	const char *vm = json_text(document, "vm");
-	struct removal removal = { .provider = json_text(document, "provider"),
-				   .key = json_text(document, "key"),
-				   .lock = PTHREAD_MUTEX_INITIALIZER };
+	const char *vm = json_text(removal->document, "vm");
 	int r = 0;
 
+	removal->done = json_object();
 	if (*vm)
-		r = hosts_of_vm(m, vm, &hosts, NULL);
+		r = hosts_of_vm(removal->m, vm, &removal->hosts, NULL);
 	else
-		hosts = json_pack("[s]", json_text(document, "host"));
+		removal->hosts = json_pack("[s]", json_text(removal->document, "host"));
 	if (r < 0 && r != -ENOENT)
 		return error_fail(e, r, "Cannot see which hosts have the key: %s", error_name(r));
-	keys_each_host(m, hosts, remove_from, &removal);
-	pthread_mutex_destroy(&removal.lock);
-	if (error_is_set(&removal.failure) && e)
-		*e = removal.failure;
-	return removal.failure.code;
+	keys_each_host(removal->m, removal->hosts, remove_from, removal);
+	if (error_is_set(&removal->failure) && e)
+		*e = removal->failure;
+	return removal->failure.code;
 }
 
 static int destroy(struct manager *m, const char *provider, const char *key, struct error *e)
@@ -293,25 +302,37 @@ static int destroy(struct manager *m, const char *provider, const char *key, str
 	return r;
 }
 
+static int take_off_list(struct store *store, void *userdata, struct error *e)
+{
+	const struct removal *removal = userdata;
+	int r = store_delete(store, KEY_KIND, json_text(removal->document, "id"), e);
+
+	return r < 0 ? r : keys_withdraw_key(removal->m, removal->document, removal->hosts,
+					     removal->done, e);
+}
+
 int keys_remove(struct manager *m, const char *provider, const char *key, bool with_destroy,
 		struct error *e)
 {
 	_cleanup_(users_done) struct users_of_keys users = { .disks = NULL };
 	_cleanup_json_ json_t *document = NULL;
-	char id[KEY_DOCUMENT_SIZE], what[160];
+	_cleanup_(removal_done) struct removal removal = {
+		.m = m, .provider = provider, .key = key, .lock = PTHREAD_MUTEX_INITIALIZER,
+	};
+	char what[160];
 	int r = get_key(m, provider, key, &document, e);
 
+	removal.document = document;
 	if (r == 0)
 		r = users_read(m->store, &users, e);
 	snprintf(what, sizeof(what), "Key %.128s", key);
 	if (r == 0)
 		r = check_unused(&users, provider, key, what, e);
 	if (r == 0)
-		r = remove_from_hosts(m, document, e);
+		r = remove_from_hosts(&removal, e);
 	if (r == 0 && with_destroy)
 		r = destroy(m, provider, key, e);
-	key_document_id(provider, key, id);
-	return r < 0 ? r : store_delete(m->store, KEY_KIND, id, e);
+	return r < 0 ? r : store_write(m->store, take_off_list, &removal, e);
 }
 
 static int check_fetch(struct manager *m, const char *provider, const char *key, struct error *e)

@@ -20,6 +20,9 @@ struct store;
 /** key_document_id() - the id of a key's document */
 void key_document_id(const char *provider, const char *key, char ret[KEY_DOCUMENT_SIZE]);
 
+/** disk_uses_key() - whether a disk has a key of a provider. @key: NULL: any */
+bool disk_uses_key(const json_t *disk, const char *provider, const char *key);
+
 /**
  * keys_check_provider_unused() - whether no disk and no host has a key of a provider
  *
@@ -44,7 +47,8 @@ int keys_show(struct manager *m, const char *provider, const char *key, json_t *
 	      struct error *e);
 
 /**
- * keys_remove() - forget a key: on the hosts, then here
+ * keys_remove() - forget a key: on the hosts, then here; on a host that is away when it
+ * comes (keys_withdraw())
  * @destroy: also revoke and destroy it at the key server
  *
  * Return: 0; -EBUSY (in use, by what the manager or a host knows), -ENOENT.

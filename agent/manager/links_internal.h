@@ -106,6 +106,7 @@ struct link {
 	TAILQ_HEAD(, link_ask) asks;
 	struct work serve;
 	struct work provision;
+	struct work reported;
 	struct work lost;
 	TAILQ_ENTRY(link) entry;
 };

@@ -78,15 +78,25 @@ static void greet(struct link *link, const json_t *args)
 	link->hello = true;
 }
 
-static void provision(struct link *link)
+static void follow(struct link *link, void (*up)(struct manager *m, const char *host))
 {
 	struct links *links = link->links;
 
 	if (!link->open)
 		return;
 	pthread_mutex_unlock(&links->lock);
-	host_greeted(links->manager, link->host);
+	up(links->manager, link->host);
 	pthread_mutex_lock(&links->lock);
+}
+
+static void provision(struct link *link)
+{
+	follow(link, host_greeted);
+}
+
+static void reported(struct link *link)
+{
+	follow(link, host_reported);
 }
 
 /* Under the lock. @text: NULL: there was no memory for an answer. */
@@ -104,6 +114,10 @@ static void finish(struct link *link, const struct channel_frame *frame, bool gr
 	if (greeted && link->hello) {
 		link->provision.run = provision;
 		links_work(link, &link->provision, LANE_PROVISION);
+	}
+	if (strcmp(frame->op, HOST_REPORT) == 0 && link->hello) {
+		link->reported.run = reported;
+		links_work(link, &link->reported, LANE_PROVISION);
 	}
 }
 

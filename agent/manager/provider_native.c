@@ -20,7 +20,6 @@
 #include "manager/vault.h"
 
 #define GONE		"provider-gone"
-#define EVENT_OPERATION	"com.vmware.vc.crypto.Operation"
 #define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
 
 int provider_native_document(struct manager *m, const char *id, const char *name,
@@ -275,7 +274,7 @@ static int recorded(struct native_push *p, const char *operation, const json_t *
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", json_text(document, "id"));
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = operation,
-				      .type = EVENT_OPERATION, .object = object, .host = p->host,
+				      .type = RECORD_TYPE_OPERATION, .object = object, .host = p->host,
 				      .data = data };
 	int r;
 

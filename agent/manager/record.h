@@ -34,6 +34,8 @@
 #define RECORD_ROW_MAX		16384U	/* bytes of a row as text */
 #define RECORD_HASH_SIZE	65U	/* SHA-256 in hexadecimal, with the NUL */
 #define RECORD_USER_MANAGER	"manager"	/* what the manager does by itself */
+/** RECORD_TYPE_OPERATION - of what is done with keys and has no type of its own */
+#define RECORD_TYPE_OPERATION	"com.vmware.vc.crypto.Operation"
 
 /**
  * struct record_event - what is done, or was refused

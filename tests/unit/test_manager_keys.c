@@ -4,108 +4,9 @@
  * name of a folder the program does what its standard input says, a JSON array a line,
  * for test_manager_keys.py.
  */
-#include "keys_fixture.h"
+#include "keys_manager.h"
 
 #include "common/fileio.h"
-#include "manager/host_change.h"
-#include "manager/keys_withdraw.h"
-#include "manager/vault.h"
-
-#define HOST	"00000000-0000-4000-8000-00000000000"
-#define VM	"00000000-0000-4000-8000-0000000000a"
-#define CLUSTER	"00000000-0000-4000-8000-0000000000c"
-
-static char dir[64];
-static struct manager manager;
-static struct error e;
-
-static void open_manager(const char *folder)
-{
-	const struct vault_settings settings = { .dir = folder };
-	struct error failure = ERROR_NULL;
-	int r = store_open(folder, &manager.store, &failure);
-
-	if (r == 0 && vault_create(&settings, VAULT_FROM_KEY_FILE, &failure) == -EEXIST)
-		failure = ERROR_NULL;
-	if (r == 0)
-		r = vault_open(&settings, &manager.vault, &failure);
-	if (r == 0)
-		r = providers_open(manager.store, manager.vault, &manager.providers, &failure);
-	if (r == 0)
-		r = keywatch_new(&manager.watch, &failure);
-	if (r < 0)
-		fail_msg("%s", failure.text);
-}
-
-static void close_manager(void)
-{
-	keywatch_free(manager.watch);
-	providers_free(manager.providers);
-	vault_free(manager.vault);
-	store_free(manager.store);
-	manager = (struct manager) { .store = NULL };
-}
-
-static void add_host(const char *id, const char *name, const char *cluster, const char *mode,
-		     bool tpm)
-{
-	_cleanup_json_ json_t *host = json_pack("{s:s, s:s?, s:s, s:s, s:b}", "name", name, "cluster",
-						cluster, "mode", mode, "state", "active", "tpm", (int) tpm);
-
-	if (store_insert(manager.store, "host", id, host, &e) < 0)
-		fail_msg("%s", e.text);
-	play_host(id);
-}
-
-static void add_vm(const char *id, const char *name, const char *cluster, const char *host)
-{
-	_cleanup_json_ json_t *vm = json_pack("{s:s, s:s*, s:s*}", "name", name, "cluster", cluster,
-					      "host", host);
-
-	if (store_insert(manager.store, "vm", id, vm, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static int setup(void **state)
-{
-	(void) state;
-	e = ERROR_NULL;
-	unit_make_dir(dir);
-	open_manager(dir);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void) state;
-	play_end();
-	close_manager();
-	unit_remove_dir(dir);
-	return 0;
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
-static void make(const char *name, const char *type, char id[UUID_TEXT_SIZE])
-{
-	must(provider_create(&manager, name, type, NULL, false, id, &e));
-}
-
-static int take_row(const json_t *row, void *userdata)
-{
-	return json_array_append((json_t *) userdata, (json_t *) row);
-}
-
-/* The newest row of an operation. */
-static json_t *newest(const char *operation)
-{
-	const struct record_filter f = { .operation = operation, .limit = 1, .newest = true };
-	_cleanup_json_ json_t *rows = json_array();
-
-	must(record_each(manager.store, &f, take_row, rows, &e));
-	return json_incref(json_array_get(rows, 0));
-}
-
 static void names_are_given_once(void **state)
 {
 	char id[UUID_TEXT_SIZE];
@@ -180,17 +81,6 @@ static int get(const char *host, const char *provider, const char *key, struct c
 	r = keys_serve_get(&manager, host, args, &answer, why);
 	json_decref(answer);
 	return r;
-}
-
-static void add_key(const char *provider, const char *key, const char *vm)
-{
-	_cleanup_json_ json_t *document = json_pack("{s:s, s:s, s:s, s:n, s:n, s:s}", "provider", provider,
-						    "key", key, "vm", vm, "host", "disk", "created",
-						    "2026-01-01T00:00:00Z");
-	char id[KEY_DOCUMENT_SIZE];
-
-	key_document_id(provider, key, id);
-	must(store_insert(manager.store, KEY_KIND, id, document, &e));
 }
 
 static void reasons_without_a_key_server(void **state)
@@ -412,75 +302,6 @@ static void not_backed_up_is_said_each_day(void **state)
 			    "com.vmware.vc.kms.crypto.NotBackedUp");
 }
 
-/* Ids of the keys that a host was told to forget, in order. */
-static json_t *withdrawn(const char *host)
-{
-	json_t *keys = json_array(), *asked;
-	size_t i;
-
-	json_array_foreach(find_played(host)->asked, i, asked)
-		if (strcmp(json_text(asked, "op"), "key.remove") == 0)
-			json_array_append(keys, json_object_get(json_object_get(asked, "args"), "key"));
-	return keys;
-}
-
-static void withdrawn_is(const char *host, const char *key)
-{
-	_cleanup_json_ json_t *keys = withdrawn(host);
-
-	assert_int_equal(json_array_size(keys), key ? 1 : 0);
-	if (key)
-		assert_string_equal(json_string_value(json_array_get(keys, 0)), key);
-}
-
-static void who_leaves_a_cluster_forgets_its_keys(void **state)
-{
-	_cleanup_json_ json_t *cluster = json_pack("{s:s}", "name", "two"), *row = NULL;
-	const struct host_changes move = { .cluster = CLUSTER "2" };
-	char kms[UUID_TEXT_SIZE];
-
-	(void) state;
-	make("kms", "standard", kms);
-	must(store_insert(manager.store, "cluster", CLUSTER "2", cluster, &e));
-	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
-	add_host(HOST "2", "two", CLUSTER "1", "safe", true);
-	add_vm(VM "1", "web", CLUSTER "1", NULL);
-	add_vm(VM "2", "own", NULL, HOST "1");
-	add_key(kms, "7", VM "1");
-	add_key(kms, "8", VM "2");
-	/* No new key can be had, for there is no key server. */
-	must(host_change(&manager, HOST "1", &move, &e));
-	withdrawn_is(HOST "1", "7");
-	withdrawn_is(HOST "2", NULL);
-	row = newest("key.withdraw");
-	assert_string_equal(json_text(row, "result"), "ok");
-	assert_string_equal(json_text(row, "host"), HOST "1");
-	assert_string_equal(json_text(row, "vm"), VM "1");
-	assert_string_equal(json_text(row, "key"), "7");
-}
-
-static void keys_are_taken_where_a_vm_has_left(void **state)
-{
-	_cleanup_json_ json_t *row = NULL, *hosts = json_pack("[s, s, s]", HOST "1", HOST "2", HOST "3");
-	char kms[UUID_TEXT_SIZE];
-
-	(void) state;
-	make("kms", "standard", kms);
-	add_host(HOST "1", "one", CLUSTER "1", "safe", true);
-	add_host(HOST "2", "two", CLUSTER "2", "safe", true);
-	add_host(HOST "3", "three", CLUSTER "1", "safe", true);
-	find_played(HOST "1")->play = PLAY_REFUSES;
-	find_played(HOST "3")->play = PLAY_AWAY;
-	add_vm(VM "1", "web", CLUSTER "2", NULL);
-	add_key(kms, "7", VM "1");
-	keys_withdraw(&manager, hosts, VM "1");
-	withdrawn_is(HOST "1", "7");
-	withdrawn_is(HOST "2", NULL);
-	withdrawn_is(HOST "3", NULL);
-	row = newest("key.withdraw");
-	assert_non_null(strstr(json_text(row, "result"), "uses it"));
-}
-
 #include "keys_commands.h"
 
 int main(int argc, char **argv)
@@ -497,8 +318,6 @@ int main(int argc, char **argv)
 		T(backup_and_restore),
 		T(who_was_away_forgets_later),
 		T(not_backed_up_is_said_each_day),
-		T(who_leaves_a_cluster_forgets_its_keys),
-		T(keys_are_taken_where_a_vm_has_left),
 	};
 
 	if (argc == 2)

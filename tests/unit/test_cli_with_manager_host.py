@@ -1,0 +1,323 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""vmcryptctl, vmcrypt-manager, vmcryptd of a host and PyKMIP, all real, without the kernel module.
+
+The host dials the manager through a relay, so that it can be away while both go on.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+from kmip.core import enums
+from kmip.pie.client import ProxyKmipClient
+
+import pykmip
+from tap import BUILD, ctl, equal, run
+
+FOLDER = tempfile.TemporaryDirectory(prefix="vmcrypt-unit-", dir=pykmip.MEMORY)
+VM = "11111111-2222-4333-8444-555555555555"
+PORT = pykmip.free_port()
+STARTED = []
+SITE = {}
+
+
+def path(*parts):
+    return os.path.join(FOLDER.name, *parts)
+
+
+def write(name, text):
+    with open(path(name), "w", encoding="utf-8") as file:
+        file.write(text)
+    return path(name)
+
+
+def until(what, condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+class Relay:
+    """Between the host and the manager; cut, nothing gets through."""
+
+    def __init__(self, port):
+        self.to = port
+        self.up = True
+        self.pairs = []
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            here, _ = self.socket.accept()
+            try:
+                there = socket.create_connection(("127.0.0.1", self.to)) if self.up else None
+            except OSError:
+                there = None
+            if not there:
+                here.close()
+                continue
+            self.pairs += [here, there]
+            for pair in (here, there), (there, here):
+                threading.Thread(target=self.pass_on, args=pair, daemon=True).start()
+
+    @staticmethod
+    def pass_on(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for end in source, sink:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        self.up = False
+        for end in self.pairs:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self.pairs.clear()
+
+    def mend(self):
+        self.up = True
+
+
+def start(name, *words):
+    with open(path(name + ".log"), "ab") as log:
+        process = subprocess.Popen([os.path.join(BUILD, words[0]), *words[1:]], stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log)
+    STARTED.append(process)
+    return process
+
+
+def anna(*words):
+    return ctl("--manager", f"https://localhost:{PORT}", "--ca", path("ca.pem"), "--token-file", path("session"),
+               *words)
+
+
+def good(*words):
+    result = anna("--json", *words)
+    equal((result.returncode, result.stderr), (0, ""), words)
+    return json.loads(result.stdout) if result.stdout else None
+
+
+def refused(says, *words, status=1):
+    result = anna(*words)
+    equal(result.returncode, status, (words, result.stdout, result.stderr))
+    assert says in result.stderr, (words, result.stderr)
+
+
+def agent(*words):
+    return ctl("--socket", path("sock"), *words)
+
+
+def works(*words):
+    result = agent(*words)
+    equal(result.returncode, 0, (words, result.stderr))
+    return result.stdout
+
+
+def host():
+    return good("host", "show", "kvm1")
+
+
+def outcomes(operation):
+    events = good("event", "list", "--operation", operation, "--limit", "1000")["events"]
+    return [event for event in events if event["phase"] == "outcome"]
+
+
+def forgotten():
+    """Ids of the keys that the host says it has forgotten."""
+    lines = [json.loads(line) for line in works("event", "list", "--json").splitlines()]
+    intents = {line["id"]: line for line in lines if line["phase"] == "intent"}
+    return [intents[line["id"]]["object"] for line in lines
+            if line["operation"] == "key.remove" and line["phase"] == "outcome" and line["result"] == "ok"]
+
+
+def a_host_joins_and_is_enabled():
+    write("anna", "anna's password\n")
+    subprocess.run([os.path.join(BUILD, "vmcrypt-manager"), "init", "--dir", path("manager"), "--name", "localhost",
+                    "--admin", "anna", "--password-file", path("anna"), "--key-file"],
+                   check=True, stdout=subprocess.DEVNULL, timeout=120)
+    start("manager", "vmcrypt-manager", "serve", "--dir", path("manager"), "--listen", "127.0.0.1", "--port", str(PORT))
+    blind = ssl.create_default_context()
+    blind.check_hostname, blind.verify_mode = False, ssl.CERT_NONE
+
+    def about():
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"https://127.0.0.1:{PORT}/api/v1/about", timeout=60, context=blind) as answer:
+                return json.load(answer)
+    until("the manager serves", about)
+    write("ca.pem", about()["authority"]["certificate"])
+    good("session", "create", "anna", "--password-file", path("anna"))
+    for cluster in "farm", "barn":
+        good("cluster", "create", cluster)
+    good("host", "token", "--out", path("token"), "--cluster", "farm")
+    SITE["relay"] = Relay(PORT)
+    write("conf", "[Agent]\nBootWaitSec=1\n[TPM]\nTcti=device:/nonexistent\n")
+    write("disks", "")
+    start("agent", "vmcryptd", "--config", path("conf"), "--state", path("state"), "--socket", path("sock"),
+          "--disks", path("disks"))
+    until("the agent answers", lambda: os.path.exists(path("sock")) and agent("status").returncode == 0)
+    works("host", "join", f"https://localhost:{SITE['relay'].port}", "--token-file", path("token"), "--name", "kvm1")
+    until("the host is connected", lambda: host()["connected"])
+    os.mkdir(path("kmip"))
+    pykmip.certificates(path("kmip"))
+    SITE["kmip"] = pykmip.Server(path("kmip"))
+    good("provider", "create", "kms", "--type", "standard")
+    good("certificate", "set", "kms", "upload", "--file", path("kmip", "client.pem"),
+         "--key-file", path("kmip", "client.key"))
+    good("server", "add", "kms", "k", "127.0.0.1", "--port", SITE["kmip"].port, "--legacy", "--server-ca",
+         path("kmip", "ca.pem"))
+    good("host", "enable", "kvm1")
+    equal((host()["mode"], host()["keys_to_forget"]), ("safe", []))
+
+
+def at_key_server():
+    """PyKMIP's own client."""
+    return ProxyKmipClient(hostname="127.0.0.1", port=SITE["kmip"].port, cert=path("kmip", "client.pem"),
+                           key=path("kmip", "client.key"), ca=path("kmip", "ca.pem"), ssl_version="PROTOCOL_TLSv1_2")
+
+
+def make_key():
+    with at_key_server() as client:
+        key = client.create(enums.CryptographicAlgorithm.AES, 256, cryptographic_usage_mask=[
+            enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT])
+        client.activate(key)
+    return key
+
+
+def move_vm(cluster):
+    equal(good("vm", "move", "web", "--cluster", cluster)["name"], "web")
+
+
+def to_forget():
+    return [(key["key"], bool(key["refused"])) for key in host()["keys_to_forget"]]
+
+
+def away():
+    SITE["relay"].cut()
+    until("the manager sees that the host is away", lambda: not host()["connected"])
+
+
+def back():
+    SITE["relay"].mend()
+    until("the host is connected again", lambda: host()["connected"])
+
+
+def a_key_is_added_for_a_vm():
+    good("vm", "register", "web", "--id", VM, "--cluster", "farm")
+    SITE["key"] = make_key()
+    key = good("key", "add", "kms", SITE["key"], "web")
+    equal((key["key"], key["vm"], key["state"]), (SITE["key"], VM, "active"))
+    refused("already", "key", "add", "kms", SITE["key"], "web")
+    refused("", "key", "add", "kms", "none", "web", status=3)
+    # With its VM's next move it gets where it may be
+    move_vm("farm")
+    assert [e for e in outcomes("key.push") if e["result"] == "ok"], outcomes("key.push")
+
+
+def keys_go_with_their_vm():
+    move_vm("barn")
+    equal((forgotten(), to_forget()), ([SITE["key"]], []))
+    equal([(e["key"], e["vm"], e["result"]) for e in outcomes("key.withdraw")], [(SITE["key"], VM, "ok")])
+
+
+def who_is_away_forgets_when_it_is_back():
+    move_vm("farm")
+    away()
+    move_vm("barn")
+    equal((to_forget(), len(forgotten())), ([(SITE["key"], False)], 1))
+    back()
+    until("it has forgotten", lambda: to_forget() == [])
+    equal(forgotten(), 2 * [SITE["key"]])
+
+
+def a_host_that_is_moved_while_it_is_away_forgets_too():
+    move_vm("farm")
+    away()
+    good("host", "move", "kvm1", "--cluster", "barn")
+    equal((to_forget(), len(forgotten())), ([(SITE["key"], False)], 2))
+    back()
+    until("it has forgotten", lambda: to_forget() == [])
+    equal(len(forgotten()), 3)
+    good("host", "move", "kvm1", "--cluster", "farm")
+
+
+def a_disk_that_the_host_knows_holds_its_key():
+    with open(path("image"), "wb") as file:
+        file.truncate(64 << 20)
+    works("disk", "create", path("image"), "--vm", "web", "--provider", "kms")
+    until("the manager knows the disk", lambda: good("disk", "list")["disks"])
+    key = good("disk", "list")["disks"][0]["keys"][0]["key"]
+    assert key != SITE["key"]
+    move_vm("barn")
+    equal(sorted(to_forget()), [(key, True)])
+    assert path("image") in host()["keys_to_forget"][0]["refused"], host()
+    assert any(path("image") in e["result"] for e in outcomes("key.withdraw") if e["key"] == key)
+    # Without the disk it is but asked again
+    with open(path("image"), "r+b") as file:
+        file.write(bytes(16 << 20))
+    away()
+    back()
+    until("it has forgotten", lambda: to_forget() == [])
+    assert key in forgotten(), forgotten()
+    move_vm("farm")
+
+
+def a_host_has_a_default_provider_of_its_own():
+    kms, = [provider["id"] for provider in good("provider", "list")["providers"]]
+    good("provider", "default", "kms", "--host", "kvm1")
+    defaults = {default["scope"]: default["provider"] for default in good("provider", "defaults")["defaults"]}
+    equal(defaults.get("host:" + host()["id"]), kms)
+    good("provider", "reset-default", "--host", "kvm1")
+    assert "host:" + host()["id"] not in [d["scope"] for d in good("provider", "defaults")["defaults"]]
+    refused("none", "provider", "default", "kms", "--host", "none")
+
+
+def a_key_is_removed_and_destroyed():
+    count = len(forgotten())
+    good("key", "remove", "kms", SITE["key"], "--destroy")
+    equal(forgotten()[count:], [SITE["key"]], "on the host")
+    refused(SITE["key"], "key", "show", "kms", SITE["key"])
+    with at_key_server() as client:
+        try:
+            client.get(SITE["key"])
+            raise AssertionError("the key is there")
+        except Exception as failure:  # whichever it is, PyKMIP has words for it
+            assert "locate" in str(failure).lower() or "destroyed" in str(failure).lower(), failure
+    refused(SITE["key"], "key", "remove", "kms", SITE["key"], "--destroy")
+
+
+def a_host_is_disabled_and_removed():
+    equal(good("host", "disable", "kvm1")["mode"], "pending-incapable")
+    until("the host knows", lambda: json.loads(works("host", "show", "--json"))["manager"]["mode"] == "pending-incapable")
+    refused("reboot", "host", "enable", "kvm1")
+    good("host", "remove", "kvm1")
+    refused("kvm1", "host", "show", "kvm1")
+    until("the host knows", lambda: json.loads(works("host", "show", "--json")) == {"manager": None})
+
+
+try:
+    run([a_host_joins_and_is_enabled, a_key_is_added_for_a_vm, keys_go_with_their_vm,
+         who_is_away_forgets_when_it_is_back, a_host_that_is_moved_while_it_is_away_forgets_too,
+         a_disk_that_the_host_knows_holds_its_key, a_host_has_a_default_provider_of_its_own,
+         a_key_is_removed_and_destroyed, a_host_is_disabled_and_removed])
+finally:
+    for process in reversed(STARTED):
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
+    if "kmip" in SITE:
+        SITE["kmip"].stop()
