@@ -24,10 +24,15 @@ struct refused {
 	uint64_t unrecorded;
 };
 
+/**
+ * struct refusals - all under @lock
+ * @others: refusals that were not recorded, of users that gave way
+ */
 struct refusals {
 	pthread_mutex_t lock;
 	struct refused users[REFUSALS_USERS];
 	size_t n;
+	uint64_t others;
 };
 
 int refusals_new(struct refusals **ret, struct error *e)
@@ -62,6 +67,7 @@ static struct refused *find(struct refusals *refusals, const char *user, int64_t
 	}
 	if (refusals->n < REFUSALS_USERS)
 		oldest = &refusals->users[refusals->n++];
+	refusals->others += oldest->unrecorded;
 	*oldest = (struct refused){ .since = now };
 	snprintf(oldest->user, sizeof(oldest->user), "%s", user);
 	return oldest;
@@ -87,4 +93,31 @@ bool refusals_count(struct refusals *refusals, const char *user, int64_t now,
 	*ret_unrecorded = refused->unrecorded;
 	refused->unrecorded = 0;
 	return true;
+}
+
+/* Return: whether there was one; it is taken. */
+static bool take_one(struct refusals *refusals, int64_t now, struct refused *ret)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&refusals->lock);
+	size_t i;
+
+	*ret = (struct refused){ .unrecorded = refusals->others };
+	refusals->others = 0;
+	for (i = 0; i < refusals->n && !ret->unrecorded; i++) {
+		struct refused *refused = &refusals->users[i];
+
+		if (now - refused->since < MINUTE_S)
+			continue;
+		*ret = *refused;
+		refused->unrecorded = 0;
+	}
+	return ret->unrecorded > 0;
+}
+
+void refusals_flush(struct refusals *refusals, int64_t now, refusals_sink sink, void *userdata)
+{
+	struct refused refused;
+
+	while (take_one(refusals, now, &refused))
+		sink(refused.user, refused.unrecorded, userdata);
 }

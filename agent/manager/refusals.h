@@ -32,4 +32,15 @@ void refusals_free(struct refusals *refusals);
 bool refusals_count(struct refusals *refusals, const char *user, int64_t now,
 		    uint64_t *ret_unrecorded);
 
+/** refusals_sink - @unrecorded refusals of @user, "": of users that gave way */
+typedef void (*refusals_sink)(const char *user, uint64_t unrecorded, void *userdata);
+
+/**
+ * refusals_flush() - tell what is counted and not recorded, of users who may never be refused again
+ * @now: as for refusals_count(): minutes that go on are left alone; INT64_MAX: all
+ *
+ * What was told is not counted any more. @sink is called without a lock.
+ */
+void refusals_flush(struct refusals *refusals, int64_t now, refusals_sink sink, void *userdata);
+
 #endif

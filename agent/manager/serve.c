@@ -79,12 +79,12 @@ static void use_new_certificate(void *web)
 }
 
 /* What needs care while it runs; without it nothing is served. */
-static int run_cared_for(struct web *web, const struct manager *manager,
+static int run_cared_for(struct web *web, struct manager *manager,
 			 const struct options *options, struct error *e)
 {
 	const struct upkeep_settings settings = {
-		.store = manager->store, .authority = manager->authority, .keep = options->keep,
-		.renewed = use_new_certificate, .user = web,
+		.manager = manager, .keep = options->keep, .renewed = use_new_certificate,
+		.user = web,
 	};
 	struct backup_server *backups = NULL;
 	struct upkeep *upkeep = NULL;

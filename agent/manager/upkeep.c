@@ -5,10 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/encode.h"
+#include "common/json.h"
 #include "common/lock.h"
 #include "common/log.h"
 #include "manager/authority.h"
+#include "manager/keys_withdraw.h"
+#include "manager/manager.h"
+#include "manager/refusals.h"
+#include "manager/user.h"
 
 struct upkeep {
 	struct upkeep_settings settings;
@@ -23,7 +29,7 @@ static void renew_server(const struct upkeep_settings *s, int64_t now)
 	struct error e = ERROR_NULL;
 	bool renewed = false;
 
-	if (authority_renew_server(s->authority, now, &renewed, &e) < 0)
+	if (authority_renew_server(s->manager->authority, now, &renewed, &e) < 0)
 		log_error("The server's certificate is not renewed: %s", e.text);
 	if (!renewed)
 		return;
@@ -37,15 +43,46 @@ static void cut_events(const struct upkeep_settings *s, int64_t now)
 	int r;
 
 	do
-		r = record_cut(s->store, &s->keep, now, &e);
+		r = record_cut(s->manager->store, &s->keep, now, &e);
 	while (r > 0);
 	if (r < 0)
 		log_error("Old events are not cut away: %s", e.text);
 }
 
+static void note_refusals(struct manager *m, const char *user, const char *operation,
+			  uint64_t unrecorded)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:I}", "unrecorded_before", (json_int_t)unrecorded);
+	const struct record_event event = { .user = *user ? user : "-", .operation = operation,
+					    .data = data };
+	struct error e = ERROR_NULL;
+
+	if (record_note(m->store, &event, "refused", &e) < 0)
+		log_warning("Cannot record that %s was refused %llu times more: %s", event.user,
+			    (unsigned long long)unrecorded, e.text);
+}
+
+static void note_user(const char *user, uint64_t unrecorded, void *userdata)
+{
+	note_refusals(userdata, user, "refusals", unrecorded);
+}
+
+/* @now: seconds since boot; INT64_MAX: the manager ends. */
+static void flush_refusals(struct manager *m, int64_t now)
+{
+	uint64_t logins = m->users ? user_refusals_take(m->users) : 0;
+
+	if (logins)
+		note_refusals(m, "", "session.new", logins);
+	if (m->refusals)
+		refusals_flush(m->refusals, now, note_user, m);
+}
+
 void upkeep_round(const struct upkeep_settings *settings, int64_t now)
 {
 	renew_server(settings, now);
+	flush_refusals(settings->manager, time_since_boot());
+	keys_withdraw_again(settings->manager);
 	cut_events(settings, now);
 }
 
@@ -101,6 +138,7 @@ void upkeep_stop(struct upkeep *upkeep)
 	pthread_cond_signal(&upkeep->wake);
 	pthread_mutex_unlock(&upkeep->lock);
 	pthread_join(upkeep->thread, NULL);
+	flush_refusals(upkeep->settings.manager, INT64_MAX);
 	pthread_cond_destroy(&upkeep->wake);
 	pthread_mutex_destroy(&upkeep->lock);
 	free(upkeep);

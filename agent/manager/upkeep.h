@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What has to be done now and then while the manager serves: renew the server's
- * certificate, cut old events away. In a thread of its own.
+ * certificate, record how many refusals were not, ask hosts again to forget keys, cut old
+ * events away. In a thread of its own.
  */
 #ifndef MANAGER_UPKEEP_H
 #define MANAGER_UPKEEP_H
@@ -11,7 +12,7 @@
 #include "common/errors.h"
 #include "manager/record.h"
 
-struct authority;
+struct manager;
 
 /** UPKEEP_PERIOD_S - between two rounds */
 #define UPKEEP_PERIOD_S 3600
@@ -22,8 +23,7 @@ struct authority;
  * @user: of @renewed
  */
 struct upkeep_settings {
-	struct store *store;
-	struct authority *authority;
+	struct manager *manager;
 	struct record_keep keep;
 	void (*renewed)(void *user);
 	void *user;
@@ -41,7 +41,7 @@ void upkeep_round(const struct upkeep_settings *settings, int64_t now);
  */
 int upkeep_start(const struct upkeep_settings *settings, struct upkeep **ret, struct error *e);
 
-/** upkeep_stop() - waits for the round that runs; NULL is left alone */
+/** upkeep_stop() - waits for the round that runs, records what is left; NULL is left alone */
 void upkeep_stop(struct upkeep *upkeep);
 
 #endif

@@ -436,6 +436,15 @@ bool user_refusal_counts(struct users *users, uint64_t *ret_unrecorded)
 	return true;
 }
 
+uint64_t user_refusals_take(struct users *users)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&users->lock);
+	uint64_t unrecorded = users->unrecorded;
+
+	users->unrecorded = 0;
+	return unrecorded;
+}
+
 /* Whether the password is right for a user who may log in. */
 static int verify(struct users *users, const char *name, const struct secret *password,
 		  bool *ret, struct error *e)

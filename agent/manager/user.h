@@ -119,4 +119,7 @@ int user_by_certificate(struct users *users, const char *certificate, const char
  */
 bool user_refusal_counts(struct users *users, uint64_t *ret_unrecorded);
 
+/** user_refusals_take() - how many were not since then; they count no more */
+uint64_t user_refusals_take(struct users *users);
+
 #endif

@@ -6,6 +6,7 @@
 #include "web_fixture.h"
 
 #include "common/encode.h"
+#include "manager/refusals.h"
 #include "manager/upkeep.h"
 
 #define DAY_S 86400
@@ -63,7 +64,7 @@ static void new_certificate_while_serving(void **state)
 {
 	int times = 0;
 	const struct upkeep_settings settings = {
-		.store = manager.store, .authority = manager.authority, .renewed = renewed, .user = &times,
+		.manager = &manager, .renewed = renewed, .user = &times,
 	};
 	struct connection old, same, next;
 	int i;
@@ -93,7 +94,7 @@ static void old_events_go(void **state)
 {
 	int times = 0;
 	const struct upkeep_settings settings = {
-		.store = manager.store, .authority = manager.authority, .keep = { .days = 1 },
+		.manager = &manager, .keep = { .days = 1 },
 		.renewed = renewed, .user = &times,
 	};
 	const struct record_event event = { .user = "u", .operation = "o" };
@@ -116,7 +117,7 @@ static void old_events_go(void **state)
 static void thread_starts_and_ends(void **state)
 {
 	const struct upkeep_settings settings = {
-		.store = manager.store, .authority = manager.authority, .keep = { .rows = 100 },
+		.manager = &manager, .keep = { .rows = 100 },
 		.renewed = renewed,
 	};
 	const struct record_event event = { .user = "u", .operation = "o" };
@@ -135,12 +136,35 @@ static void thread_starts_and_ends(void **state)
 	upkeep_stop(NULL);
 }
 
+/* What nobody was told of is recorded at the end, if not before. */
+static void last_refusals_are_recorded(void **state)
+{
+	const struct upkeep_settings settings = { .manager = &manager, .renewed = renewed };
+	struct upkeep *upkeep;
+	uint64_t unrecorded;
+	unsigned int i;
+
+	(void) state;
+	assert_int_equal(refusals_new(&manager.refusals, &e), 0);
+	for (i = 0; i < REFUSALS_A_MINUTE + 5; i++)
+		refusals_count(manager.refusals, "eve", 0, &unrecorded);
+	upkeep_round(&settings, time_now());
+	assert_int_equal(count_rows("refusals"), 1);
+	for (i = 0; i < REFUSALS_A_MINUTE + 5; i++)
+		refusals_count(manager.refusals, "bob", INT32_MAX, &unrecorded);
+	assert_int_equal(upkeep_start(&settings, &upkeep, &e), 0);
+	upkeep_stop(upkeep);
+	assert_int_equal(count_rows("refusals"), 2);
+	refusals_free(TAKE_PTR(manager.refusals));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(new_certificate_while_serving),
 		cmocka_unit_test(old_events_go),
 		cmocka_unit_test(thread_starts_and_ends),
+		cmocka_unit_test(last_refusals_are_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, make_manager, free_manager);

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "manager/refusals.h"
 #include "manager/session.h"
 #include "manager/user_known.h"
 #include "manager/user_password.h"
@@ -373,40 +372,10 @@ static void refusals_that_are_recorded(void **state)
 	now += 1000;
 	for (i = 0; i < 100; i++)
 		assert_true(user_refusal_counts(users, &unrecorded));
+	assert_int_equal(user_refusals_take(users), 0);
 	assert_false(user_refusal_counts(users, &unrecorded));
-}
-
-/* Nor does whoever may log in, and others keep their share. */
-static void refusals_of_one_user(void **state)
-{
-	struct refusals *refusals = NULL;
-	uint64_t unrecorded = 7;
-	char name[16];
-	unsigned int i;
-
-	(void) state;
-	must(refusals_new(&refusals, &e));
-	for (i = 0; i < REFUSALS_A_MINUTE; i++) {
-		assert_true(refusals_count(refusals, "eve", 1000 + i, &unrecorded));
-		assert_int_equal(unrecorded, 0);
-	}
-	for (i = 0; i < 500; i++)
-		assert_false(refusals_count(refusals, "eve", 1059, &unrecorded));
-	assert_true(refusals_count(refusals, "bob", 1059, &unrecorded));
-	assert_int_equal(unrecorded, 0);
-	assert_true(refusals_count(refusals, "eve", 1060, &unrecorded));
-	assert_int_equal(unrecorded, 500);
-	assert_true(refusals_count(refusals, "eve", 1060, &unrecorded));
-	assert_int_equal(unrecorded, 0);
-	/* Many others push out who was quiet, and not who goes on. */
-	for (i = 2; i < REFUSALS_A_MINUTE; i++)
-		assert_true(refusals_count(refusals, "eve", 1061, &unrecorded));
-	for (i = 0; i < 2 * REFUSALS_USERS; i++) {
-		snprintf(name, sizeof(name), "user%u", i);
-		assert_true(refusals_count(refusals, name, 1061, &unrecorded));
-		assert_false(refusals_count(refusals, "eve", 1062, &unrecorded));
-	}
-	refusals_free(refusals);
+	assert_int_equal(user_refusals_take(users), 1);
+	assert_int_equal(user_refusals_take(users), 0);
 }
 
 struct crowd {
@@ -576,7 +545,6 @@ int main(void)
 		user_test(at_the_same_time),
 		user_test(certificates_have_to_wait),
 		user_test(refusals_that_are_recorded),
-		user_test(refusals_of_one_user),
 		user_test(nobody_is_kept_out),
 		cmocka_unit_test(addresses_as_keys),
 		cmocka_unit_test(pairs_are_bounded),
