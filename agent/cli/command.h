@@ -22,6 +22,7 @@
  * @CLI_TEXT: a string
  * @CLI_LIST: strings with commas between them; an array in the request
  * @CLI_NUMBER: a decimal number, 1 to 2^31 - 1
+ * @CLI_COUNT: the same, from 0 on
  * @CLI_PATH: a path, made absolute, because the agent's working directory is
  *	another one
  * @CLI_OBJECT: a path when it holds a slash, else a name
@@ -42,6 +43,7 @@ enum cli_kind {
 	CLI_TEXT,
 	CLI_LIST,
 	CLI_NUMBER,
+	CLI_COUNT,
 	CLI_PATH,
 	CLI_OBJECT,
 	CLI_REFERENCE,
@@ -85,12 +87,15 @@ struct cli_param {
  * @CLI_SECRET_KNOWN: one that exists; a prompt asks once
  * @CLI_SECRET_NEW: one that is being chosen; a prompt asks twice
  * @CLI_SECRET_CHANGE: with a manager: one that exists, and then the one that takes its place
+ * @CLI_SECRET_NEW_OR_CERTIFICATE: the same, unless the request has a ``certificate`` and no
+ *	source of a password is named
  * @CLI_SECRET_USER: with a manager: of the ``user`` in the request, if there is one
  */
 enum cli_secret {
 	CLI_SECRET_NONE,
 	CLI_SECRET_KNOWN,
 	CLI_SECRET_NEW,
+	CLI_SECRET_NEW_OR_CERTIFICATE,
 	CLI_SECRET_CHANGE,
 	CLI_SECRET_USER,
 };

@@ -10,6 +10,7 @@
 #include "cli/rest.h"
 #include "cli/run.h"
 #include "cli/secret_source.h"
+#include "cli/text.h"
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/fileio.h"
@@ -183,6 +184,9 @@ static int add_password(const struct cli_call *call, json_t *body, struct error 
 	if (secret == CLI_SECRET_USER && !json_object_get(body, "user"))
 		return call->secret_file || call->secret_fd >= 0 ?
 			error_usage(e, "The password is a user's: name the user by --user") : 0;
+	if (secret == CLI_SECRET_NEW_OR_CERTIFICATE && json_object_get(body, "certificate") &&
+	    !call->secret_file && call->secret_fd < 0)
+		return 0;
 	r = cli_secret_open(call, &fd, e);
 	if (r == 0)
 		r = add_from(fd, "password", body, e);
@@ -257,10 +261,12 @@ static int request(const struct cli_call *call, json_t **ret, struct error *e)
 		.certificate_key = call->certificate_key ? call->certificate_key : call->certificate,
 	};
 	_cleanup_free_ char *path = NULL, *method = strndup(route, strcspn(route, " "));
+	const char *format = json_string_value(json_object_get(call->args, "format"));
 	int r;
 
 	if (!method)
 		return error_oom(e);
+	target.text = format && strcmp(format, "csv") == 0;
 	r = call->command->keeps_token ? 0 : read_token(call, &target.token, e);
 	if (r == 0)
 		r = resolve(&target, call->command->positionals, call->args, e);
@@ -291,6 +297,23 @@ static void show(const struct cli_command *c, FILE *out, const json_t *answer)
 		fputs("Done.\n", out);
 }
 
+/* Lines, with what others have written in them: nothing of it may move a terminal. */
+static int print_text(FILE *out, const char *text)
+{
+	while (*text) {
+		size_t size = strcspn(text, "\r\n");
+		_cleanup_free_ char *line = strndup(text, size);
+		_cleanup_free_ char *safe = line ? text_safe(line) : NULL;
+
+		if (!safe)
+			return -ENOMEM;
+		fprintf(out, "%s\n", safe);
+		text += size;
+		text += strspn(text, "\r") + (text[strspn(text, "\r")] == '\n');
+	}
+	return 0;
+}
+
 static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, struct error *e)
 {
 	const struct cli_command *c = call->command;
@@ -298,7 +321,10 @@ static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, s
 
 	if (r < 0)
 		return r;
-	if (!call->json) {
+	if (json_is_string(answer)) {
+		if (print_text(out, json_string_value(answer)) < 0)
+			return error_oom(e);
+	} else if (!call->json) {
 		show(c, out, answer);
 	} else {
 		json_dumpf(answer ? answer : json_null(), out,

@@ -141,9 +141,17 @@ static const struct cli_command commands[] = {
 	{
 		.noun = "user", .verb = "create", .route = "POST /users", COLUMNS(user_fields),
 		.summary = "make a user, who may do nothing before a permission is given",
-		.secret = CLI_SECRET_NEW,
+		.details =
+"With --fingerprint the user logs in with that certificate, and has a password\n"
+"only if --password-file or --password-fd gives one.\n",
+		.secret = CLI_SECRET_NEW_OR_CERTIFICATE,
 		.positionals = { NAME("user") },
-		.options = { CLI_PASSWORD_FILE, CLI_PASSWORD_FD },
+		.options = {
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
+			{ .name = "fingerprint", .value = "SHA256", .kind = CLI_TEXT,
+			  .member = "certificate",
+			  .help = "of the certificate that the user logs in with" },
+		},
 	},
 	{
 		.noun = "user", .verb = "password", .route = "PATCH /users/{user}",

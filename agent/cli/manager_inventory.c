@@ -186,6 +186,14 @@ static const struct cli_command commands[] = {
 	{
 		.noun = "host", .verb = "remove", .route = "DELETE /hosts/{host}",
 		.summary = "remove a host, whose certificate counts no more",
+		.details =
+"The host forgets all keys and native providers that it has from the manager, at\n"
+"once when it is connected. Disks that are attached there go on, for the kernel\n"
+"has their DEKs, but nothing attaches, and nothing that was locked unlocks, until\n"
+"the host has joined again: move or stop its VMs first (\"disk list\" tells what is\n"
+"attached there), and \"vm move\" those that are registered to this host alone.\n"
+"No data is lost: the keys stay at the key server and with the manager, and other\n"
+"hosts of the cluster attach the disks.\n",
 		.positionals = { OBJECT("host", "HOST", CLI_REFERENCE) },
 	},
 	{

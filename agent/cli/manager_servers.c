@@ -117,6 +117,9 @@ static const struct cli_command commands[] = {
 		.route = "PATCH /providers/{provider}/servers/{server}",
 		.member = "servers", COLUMNS(server_columns),
 		.summary = "trust another certificate or CA of a key server",
+		.details =
+"What is given takes the place of all that was trusted: --pin alone takes a CA\n"
+"back, --server-ca alone a fingerprint. One of the two has to be there.\n",
 		.positionals = { PROVIDER, OBJECT("server", "SERVER", CLI_TEXT) },
 		.options = { PIN, SERVER_CA },
 	},

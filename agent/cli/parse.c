@@ -148,6 +148,7 @@ static json_t *json_value(const struct cli_param *param, const char *value)
 	case CLI_LIST:
 		return list_value(value);
 	case CLI_NUMBER:
+	case CLI_COUNT:
 		return number_value(value);
 	case CLI_PATH:
 		return path_value(value);
@@ -182,7 +183,7 @@ static int set_member(struct parser *p, const struct cli_param *param,
 	key[i] = '\0';
 
 	json = json_value(param, value);
-	/* No number that the protocol takes has a use for 0. */
+	/* Where 0 has no meaning it is a slip. */
 	if (param->kind == CLI_NUMBER && json_integer_value(json) == 0) {
 		json_decref(json);
 		json = NULL;
@@ -190,6 +191,8 @@ static int set_member(struct parser *p, const struct cli_param *param,
 	if (!json)
 		return usage_error(p, param->kind == CLI_NUMBER ?
 				   "%s must be a number from 1 to 2147483647, not \"%s\"" :
+				   param->kind == CLI_COUNT ?
+				   "%s must be a number from 0 to 2147483647, not \"%s\"" :
 				   "%s must be UTF-8, and a relative path needs a working directory: \"%s\"",
 				   param->value, value);
 	if (json_object_set_new(p->call->args, key, json) < 0)

@@ -146,6 +146,10 @@ static int read_answer(const struct rest_target *target, long http, const struct
 	bool good = http >= 200 && http < 300;
 	int r = 0;
 
+	if (good && target->text) {
+		*ret = json_stringn(a->data, a->size);
+		return *ret ? 0 : error_fail(e, EPROTO, "The manager's answer is no UTF-8");
+	}
 	if (a->size > 0)
 		r = json_parse(a->data, a->size, ANSWER_MAX, "answer of the manager", &body, e);
 	if (good && r < 0)

@@ -4,6 +4,7 @@
 #define CLI_REST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "common/errors.h"
 #include "common/secret.h"
@@ -16,6 +17,7 @@
  * @certificate: file with the caller's own certificate; %NULL: none
  * @certificate_key: file with the key of @certificate
  * @token: of a session; empty: none
+ * @text: what is asked for is no JSON: the answer becomes a string
  *
  * All pointers stay the caller's.
  */
@@ -25,6 +27,7 @@ struct rest_target {
 	const char *certificate;
 	const char *certificate_key;
 	struct secret token;
+	bool text;
 };
 
 /**
@@ -39,8 +42,8 @@ int rest_check_url(const char *url, struct error *e);
  * @method: "GET", "POST", "PATCH", "PUT" or "DELETE"
  * @path: behind ``/api/v1``, escaped, with its query
  * @body: %NULL: none
- * @ret: the object that was answered, null for none; written only on success;
- *	the caller owns it
+ * @ret: the object that was answered, null for none, or its text; written only on
+ *	success; the caller owns it
  * @e: the manager's own words where it refused
  *
  * Never follows a redirection, speaks TLS 1.2 or newer, and goes by no proxy.

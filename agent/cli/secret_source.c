@@ -188,7 +188,8 @@ int cli_secret_open(const struct cli_call *call, int *ret_fd, struct error *e)
 		.file = call->secret_file,
 		.fd = call->secret_fd,
 		.prompt = "Password: ",
-		.twice = call->command->secret == CLI_SECRET_NEW,
+		.twice = call->command->secret == CLI_SECRET_NEW ||
+			 call->command->secret == CLI_SECRET_NEW_OR_CERTIFICATE,
 		.options = "--password-file or --password-fd",
 	};
 

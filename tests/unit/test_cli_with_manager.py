@@ -3,6 +3,7 @@
 """vmcryptctl and vmcrypt-manager, as an administrator uses them."""
 
 import contextlib
+import csv
 import json
 import os
 import socket
@@ -250,7 +251,11 @@ def a_key_server_is_looked_at_taken_in_and_removed():
         with open(f"{folder}/ca.pem", encoding="ascii") as file:
             equal((server["name"], server["ca"], server["pin"]), ("k", file.read(), None))
         good("anna", "server", "trust", "s1", "k", "--pin", pin)
-        equal(good("anna", "server", "list", "s1")["servers"][0]["pin"], pin)
+        server, = good("anna", "server", "list", "s1")["servers"]
+        equal((server["pin"], server["ca"]), (pin, None), "the CA is taken back")
+        good("anna", "server", "trust", "s1", "k", "--server-ca", f"{folder}/ca.pem")
+        equal(good("anna", "server", "list", "s1")["servers"][0]["pin"], None, "the fingerprint is taken back")
+        equal(as_user("anna", "server", "trust", "s1", "k").returncode, 2, "nothing would be trusted")
         status = as_user("anna", "provider", "status", "s1")
         equal(status.returncode, 0, status.stderr)
         assert any(line.split()[:2] == ["k", "yes"] for line in status.stdout.splitlines()), status.stdout
@@ -304,6 +309,35 @@ def events_are_found_by_what_they_are_about():
     later = good("anna", "event", "list", "--from", found[-1]["time"], "--limit", "1000")["events"]
     assert later and all(event["time"] >= found[-1]["time"] for event in later), later
     equal([p["user"] for p in good("anna", "permission", "list", "--user", "bob")["permissions"]], ["bob"])
+
+
+def events_begin_where_it_is_said():
+    """--since 0 is the first event, and a format of its own is for spreadsheets."""
+    events = good("anna", "event", "list", "--since", "0", "--limit", "5")["events"]
+    equal([event["seq"] for event in events], [1, 2, 3, 4, 5])
+    equal(len(good("anna", "event", "list", "--since", 0, "--limit", 0)["events"]) > 100, True, "more than the default")
+    equal(as_user("anna", "event", "list", "--since", "-1").returncode, 2)
+    equal(as_user("anna", "host", "token", "--out", path("none"), "--hours", "0").returncode, 2, "0 hours")
+    vm = good("anna", "event", "list", "--object", f"vm:{VM}")["events"]
+    assert vm and {event["object"] for event in vm} == {f"vm:{VM}"}, vm
+    joined = good("anna", "event", "list", "--type", "BadUsernameSessionEvent")["events"]
+    assert joined and {event["type"] for event in joined} == {"BadUsernameSessionEvent"}, joined
+    result = as_user("anna", "event", "list", "--since", "0", "--limit", "5", "--format", "csv")
+    equal((result.returncode, result.stderr), (0, ""))
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    equal([row["seq"] for row in rows], ["1", "2", "3", "4", "5"])
+    equal([row["hash"] for row in rows], [event["hash"] for event in events])
+    equal(as_user("anna", "event", "list", "--format", "xml").returncode, 2)
+
+
+def a_user_has_a_certificate_and_no_password():
+    good("anna", "user", "create", "robot", "--fingerprint", "ab" * 32)
+    robot = good("anna", "user", "show", "robot")
+    equal((robot["certificate"], robot["has_password"]), ("ab" * 32, False))
+    good("anna", "user", "create", "both", "--fingerprint", "cd" * 32, "--password-file", path("anna"))
+    equal(good("anna", "user", "show", "both")["has_password"], True)
+    for user in "robot", "both":
+        good("anna", "user", "delete", user)
 
 
 def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
@@ -364,7 +398,8 @@ try:
          the_certificate_for_key_servers_is_requested_and_uploaded, a_key_server_s_password_is_a_user_s,
          a_key_server_is_looked_at_taken_in_and_removed,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
-         a_disabled_user_cannot_log_in, events_are_found_by_what_they_are_about,
+         a_disabled_user_cannot_log_in, events_are_found_by_what_they_are_about, events_begin_where_it_is_said,
+         a_user_has_a_certificate_and_no_password,
          a_terminal_asks_for_the_old_password_and_twice_for_the_new_one,
          every_effect_has_an_intent_before_it, an_altered_event_shows])
 finally:
