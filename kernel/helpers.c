@@ -30,6 +30,8 @@
 #include "io.h"
 #include "queue.h"
 #include "share.h"
+#include "target.h"
+#include "trace.h"
 
 /* The most helpers that one bio is posted to. */
 #define POSTS_MAX	7
@@ -299,6 +301,8 @@ static void serve_post(struct helper *helper)
 		r = vmcrypt_io_crypt_error(io, r);
 		if (unlikely(r))
 			vmcrypt_share_note(io, r);
+		trace_vmcrypt_piece(io->vt->dev->bdev->bd_dev, io->iter.bi_sector,
+				    io->iter.bi_size, io->stage == IO_ENCRYPT);
 	}
 	post_again(helper, io);
 	vmcrypt_share_leave_helper(io);

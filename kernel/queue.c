@@ -10,7 +10,10 @@
  *
  * A helper has the normal policy while its queue is open, so that what it has
  * accepted gets done; a closed queue accepts nothing. While it is open it waits
- * for more for a moment, without sleeping.
+ * for more for a moment, without sleeping. A task of a real-time policy that takes
+ * its CPU for long takes the bios in its queue along, as it would take those of a
+ * workqueue: what the kernel keeps for others (sched_rt_runtime_us) gets them
+ * done, and once that CPU is busy no helper comes in time to open a queue there.
  *
  * Sending a write down may wait for a device below, and that for a read that this
  * helper has accepted. So a queue is closed and empty while its helper does it.
@@ -33,6 +36,8 @@
 #include "helpers.h"
 #include "io.h"
 #include "read.h"
+#include "target.h"
+#include "trace.h"
 #include "write.h"
 
 /* The largest bio that is handed over whole. */
@@ -211,6 +216,8 @@ static bool serve_accepted(struct vmcrypt_queue *queue, struct list_head *writes
 	unsigned int done;
 
 	for (done = 0; done < ROOM && (io = next_in_queue(queue)); done++) {
+		trace_vmcrypt_take_over(io->vt->dev->bdev->bd_dev, io->iter.bi_sector,
+					io->iter.bi_size, io->stage == IO_ENCRYPT);
 		if (io->stage == IO_DECRYPT)
 			vmcrypt_read_take_up(io);
 		else if (vmcrypt_write_take_up_early(io))

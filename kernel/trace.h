@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints for keys and errors. None carries a key.
+ * Tracepoints for keys, errors, and work that a helper does for another CPU. None
+ * carries a key.
  *
  * Copyright (C) 2026 The vmcrypt authors
  */
@@ -80,6 +81,38 @@ TRACE_EVENT(vmcrypt_io_error,
 	TP_printk("%d:%d %s sector=%llu bytes=%u error=%d", MAJOR(__entry->dev),
 		  MINOR(__entry->dev), __entry->write ? "write" : "read",
 		  (unsigned long long)__entry->sector, __entry->bytes, __entry->error)
+);
+
+DECLARE_EVENT_CLASS(vmcrypt_helped,
+	TP_PROTO(dev_t dev, sector_t sector, u32 bytes, bool write),
+	TP_ARGS(dev, sector, bytes, write),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(sector_t, sector)
+		__field(u32, bytes)
+		__field(bool, write)
+	),
+	TP_fast_assign(
+		__entry->dev = dev;
+		__entry->sector = sector;
+		__entry->bytes = bytes;
+		__entry->write = write;
+	),
+	TP_printk("%d:%d %s sector=%llu bytes=%u", MAJOR(__entry->dev), MINOR(__entry->dev),
+		  __entry->write ? "write" : "read", (unsigned long long)__entry->sector,
+		  __entry->bytes)
+);
+
+/* a helper takes a small I/O over, whole */
+DEFINE_EVENT(vmcrypt_helped, vmcrypt_take_over,
+	TP_PROTO(dev_t dev, sector_t sector, u32 bytes, bool write),
+	TP_ARGS(dev, sector, bytes, write)
+);
+
+/* a helper has computed a piece of this big I/O */
+DEFINE_EVENT(vmcrypt_helped, vmcrypt_piece,
+	TP_PROTO(dev_t dev, sector_t sector, u32 bytes, bool write),
+	TP_ARGS(dev, sector, bytes, write)
 );
 
 #endif /* _VMCRYPT_TRACE_H */
