@@ -5,6 +5,8 @@
  * command and is then spoilt. Every message must be answered, with an errno that
  * the interface knows; KEY_SET must never take a key that was spoilt; what is
  * loaded beforehand must be loaded, and its disk readable, at the end.
+ *
+ * Each processor has a process that sends its share, all about the same keys.
  */
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
@@ -16,6 +18,7 @@
 
 #define KEYS	4
 #define ATTRS	12
+#define MAX_PROCESSES	8
 
 /**
  * struct part - one attribute, before it is spoilt
@@ -45,11 +48,22 @@ struct shape {
 };
 
 /**
- * struct fuzz - the state of a run
+ * struct tally - what a process has sent; in memory that all of them share
+ * @answered: messages by errno
+ * @good: not spoilt
+ * @taken: KEY_SET that loaded a key
+ */
+struct tally {
+	unsigned long answered[256];
+	unsigned long good;
+	unsigned long taken;
+};
+
+/**
+ * struct fuzz - the state of a process
  * @key: what KEY_SET loads
  * @seal: prepared and not used yet: their number is bounded, so each is kept
  *	until a message has used it up
- * @answered: messages by errno
  */
 struct fuzz {
 	struct nl nl;
@@ -59,9 +73,7 @@ struct fuzz {
 		uint32_t id;
 		uint8_t public[PUBLIC_LEN];
 	} seal;
-	unsigned long answered[256];
-	unsigned long good;
-	unsigned long taken;
+	struct tally *tally;
 };
 
 static const int known[] = {
@@ -271,10 +283,10 @@ static int one_case(struct fuzz *f, uint64_t seed)
 	}
 	if (s.cmd == CMD_KEY_SET && error != -EINVAL && error != -ERANGE && error != -EOPNOTSUPP)
 		f->seal.there = false;
-	f->answered[-error & 255]++;
-	f->good += s.good;
+	f->tally->answered[-error & 255]++;
+	f->tally->good += s.good;
 	if (!error && s.cmd == CMD_KEY_SET) {
-		f->taken++;
+		f->tally->taken++;
 		if (!taken_rightly(f, &s)) {
 			printf("# seed %#llx: a key was taken that nobody has\n",
 			       (unsigned long long)seed);
@@ -312,16 +324,87 @@ static int disk_is_well(struct vdisk *v, struct nl *nl, const uint8_t *written, 
 	return r;
 }
 
+struct share {
+	struct fuzz *f;
+	uint64_t first;
+	unsigned long count;
+};
+
+static int run_share(void *arg)
+{
+	const struct share *share = arg;
+	/* a socket of its own */
+	int r = nl_open(&share->f->nl);
+
+	return r ? r : run_cases(share->f, share->first, share->count);
+}
+
+/* every process has its tally in @tallies, one for each of @nr */
+static int run_shares(struct fuzz *f, struct tally *tallies, unsigned int nr, uint64_t first,
+		      unsigned long count)
+{
+	pid_t pid[MAX_PROCESSES];
+	int r = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct share share = {
+			.f = f,
+			.first = first + i * (count / nr),
+			.count = i + 1 < nr ? count / nr : count - i * (count / nr),
+		};
+
+		f->tally = &tallies[i];
+		pid[i] = fork();
+		if (!pid[i])
+			_exit(run_share(&share) ? 1 : 0);
+		if (pid[i] < 0)
+			r = -errno;
+	}
+	for (unsigned int i = 0; i < nr; i++) {
+		int status;
+
+		if (pid[i] > 0 && (waitpid(pid[i], &status, 0) < 0 || status))
+			r = -EPROTO;
+	}
+	return r;
+}
+
+/* tells of all the tallies; true when the run meant something */
+static bool tell(const struct tally *tallies, unsigned int nr, unsigned long count)
+{
+	struct tally sum = { 0 };
+	unsigned long sent = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		for (unsigned int e = 0; e < ARRAY_SIZE(sum.answered); e++)
+			sum.answered[e] += tallies[i].answered[e];
+		sum.good += tallies[i].good;
+		sum.taken += tallies[i].taken;
+	}
+	for (unsigned int e = 0; e < ARRAY_SIZE(sum.answered); e++) {
+		sent += sum.answered[e];
+		if (sum.answered[e])
+			printf("# %lu answered %s\n", sum.answered[e], e ? strerror((int)e) : "0");
+	}
+	printf("# %lu of %lu sent, by %u processes, %lu unspoilt, %lu keys taken\n", sent, count, nr,
+	       sum.good, sum.taken);
+	/* a KEY_SET is passed over while no key can be prepared */
+	return sum.taken && sent >= count / 2;
+}
+
 int main(int argc, char **argv)
 {
 	const unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 200000;
 	const uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) << 24;
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	const unsigned int nr = cpus < 1 ? 1 : cpus > MAX_PROCESSES ? MAX_PROCESSES : (unsigned int)cpus;
 	static struct fuzz f;
 	const size_t size = 256 * KIB;
-	unsigned long sent = 0;
+	struct tally *tallies = mmap(NULL, nr * sizeof(*tallies), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint8_t *p = buffer(size);
 	struct vdisk v;
-	int r = test_begin(&f.nl);
+	int r = tallies == MAP_FAILED ? -errno : test_begin(&f.nl);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (unsigned int i = 0; i < KEYS; i++)
@@ -336,16 +419,11 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	printf("1..2\n# %lu messages from seed %#llx\n", count, (unsigned long long)first);
-	r = run_cases(&f, first, count);
-	for (unsigned int i = 0; i < ARRAY_SIZE(f.answered); i++) {
-		sent += f.answered[i];
-		if (f.answered[i])
-			printf("# %lu answered %s\n", f.answered[i], i ? strerror((int)i) : "0");
-	}
-	printf("# %lu sent unspoilt, %lu keys taken\n", f.good, f.taken);
-	/* a KEY_SET is passed over while no key can be prepared */
-	printf("%s 1 %lu of %lu messages sent, each answered as it should\n",
-	       r || !f.taken || sent < count / 2 ? "not ok" : "ok", sent, count);
+	fflush(stdout);
+	r = run_shares(&f, tallies, nr, first, count);
+	if (!tell(tallies, nr, count) && !r)
+		r = -ENODATA;
+	printf("%s 1 %lu messages, each answered as it should\n", r ? "not ok" : "ok", count);
 	r = disk_is_well(&v, &f.nl, p, size);
 	printf("%s 2 the disk kept its key and its data\n", r ? "not ok" : "ok");
 	vdisk_free(&v);
