@@ -43,6 +43,7 @@ int uplink_new(struct host *host, const struct link_times *times, struct link **
 	link->host = host;
 	link->times = times ? *times : link_times_default;
 	link->run_fd = -1;
+	pthread_mutex_init(&link->order_lock, NULL);
 	pthread_mutex_init(&link->lock, NULL);
 	pthread_cond_init(&link->changed, NULL);
 	TAILQ_INIT(&link->requests);
@@ -270,6 +271,7 @@ bool link_free(struct link *link, unsigned int wait_s)
 	identity_done(&link->identity);
 	pthread_cond_destroy(&link->changed);
 	pthread_mutex_destroy(&link->lock);
+	pthread_mutex_destroy(&link->order_lock);
 	free(link);
 	return true;
 }
@@ -413,6 +415,7 @@ int link_leave(struct link *link, struct error *e)
 {
 	static const struct error why = { .code = -ENOTCONN, .status = EXIT_NO_KEY,
 					  .text = "this host has left its manager" };
+	_cleanup_unlock_ pthread_mutex_t *orders = mutex_lock(&link->order_lock);
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
 	int r;
 

@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "crypto/gcm.h"
 #include "crypto/locator.h"
@@ -220,35 +221,39 @@ static int order_probe(const struct order_context *o, json_t *result, struct err
 	return r < 0 ? r : probe(o, &kek, &nonce, result, e);
 }
 
-static int put_kdk(const struct order_context *o, struct error *e)
+static int open_kdk(const struct order_context *o, struct provider_managed *ret,
+		    struct secret *ret_kdk, struct error *e)
 {
-	struct provider_managed managed = {
+	int r;
+
+	*ret = (struct provider_managed){
 		.name = json_text(o->args, "name"),
 		.require_tpm = json_is_true(json_object_get(o->args, "require_tpm")),
 		.is_default = json_is_true(json_object_get(o->args, "default")),
 	};
-	_cleanup_secret_ struct secret kdk = SECRET_NULL;
-	int r;
-
 	r = link_check_safe(o->link, e);
 	if (r == 0)
-		r = json_get_uuid(o->args, "request", "provider", managed.id, e);
+		r = json_get_uuid(o->args, "request", "provider", ret->id, e);
 	if (r == 0)
-		r = json_get_time(o->args, "request", "created", &managed.created, e);
-	if (r == 0)
-		r = link_open_kdk(o->link, o->connection, o->args, &kdk, e);
-	return r < 0 ? r : provider_put_managed(o->host->providers, &managed, &kdk, e);
+		r = json_get_time(o->args, "request", "created", &ret->created, e);
+	return r < 0 ? r : link_open_kdk(o->link, o->connection, o->args, ret_kdk, e);
 }
 
 static int order_kdk(const struct order_context *o, json_t *result, struct error *e)
 {
 	struct event_record record = EVENT_RECORD_NULL;
+	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	struct provider_managed managed;
 	int r;
 
 	(void)result;
-	r = begin(o, json_text(o->args, "name"), NULL, &record, e);
+	r = open_kdk(o, &managed, &kdk, e);
+	/* It comes again with each connection: what is here already is no news. */
+	if (r < 0 || provider_managed_known(o->host->providers, &managed, &kdk))
+		return r;
+	r = begin(o, managed.name, NULL, &record, e);
 	if (r == 0)
-		r = end(o, &record, put_kdk(o, e), e);
+		r = end(o, &record, provider_put_managed(o->host->providers, &managed, &kdk, e), e);
 	if (r == 0)
 		retry_all_soon(o->host);
 	return r;
@@ -292,6 +297,24 @@ static int dispatch(const struct order_context *o, json_t *result, struct error 
 	return error_fail(e, EOPNOTSUPP, "This host knows no operation \"%.64s\"", o->op);
 }
 
+/* Whether it still is an order of this host's manager. */
+static bool stands(const struct order_context *o)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&o->link->lock);
+
+	return o->link->joined && o->link->open && o->link->connection == o->connection;
+}
+
+/* A host that leaves its manager forgets what came from it: nothing of that may come after. */
+static int dispatch_in_time(const struct order_context *o, json_t *result, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&o->link->order_lock);
+
+	if (!stands(o))
+		return error_fail(e, ECONNRESET, "The connection that %.64s came over has ended", o->op);
+	return dispatch(o, result, e);
+}
+
 /* The answer first, then the end of all that it could go over. */
 static void removed(const struct order_context *o, struct link_order *order)
 {
@@ -330,7 +353,7 @@ void link_order_run(struct link *link, struct link_order *order)
 	int r;
 
 	r = channel_check_args(CHANNEL_MANAGER, o.op, o.args, &failure.error);
-	if (r == 0 && !strcmp(o.op, "host.removed")) {
+	if (r == 0 && !strcmp(o.op, "host.removed") && stands(&o)) {
 		removed(&o, order);
 		return;
 	}
@@ -339,6 +362,6 @@ void link_order_run(struct link *link, struct link_order *order)
 		return;
 	}
 	if (r == 0)
-		r = dispatch(&o, result, &failure.error);
+		r = dispatch_in_time(&o, result, &failure.error);
 	link_answer(link, order, result, r < 0 ? &failure : NULL);
 }

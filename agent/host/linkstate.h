@@ -51,6 +51,8 @@ struct link_message {
 
 /**
  * struct link - the link
+ * @order_lock: held while an order of the manager takes effect, and while the host leaves;
+ *	taken before @lock
  * @lock: of what follows
  * @changed: of what threads wait for
  * @stop: the agent ends
@@ -79,6 +81,7 @@ struct link {
 	int run_fd;
 	sd_event_source *run_source;
 
+	pthread_mutex_t order_lock;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool stop;

@@ -47,7 +47,25 @@ static int compare(struct provider_registry *registry, const struct provider_man
 	return 0;
 }
 
-/* Return: 1: it is here as it is to be; the manager gives it with each connection. */
+static bool as_given(const struct provider *here, const struct provider_managed *managed)
+{
+	return here && here->managed && strcmp(here->name, managed->name) == 0 &&
+	       (!managed->require_tpm || here->sealing == SEALING_TPM);
+}
+
+bool provider_managed_known(struct provider_registry *registry,
+			    const struct provider_managed *managed, const struct secret *kdk)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = registry_lock(registry);
+	struct provider *here = NULL;
+
+	if (compare(registry, managed, kdk, &here, NULL) < 0 || !as_given(here, managed))
+		return false;
+	return !managed->is_default ||
+	       (registry->has_default && memcmp(registry->default_id, here->id, UUID_SIZE) == 0);
+}
+
+/* Return: 1: it is here as it is to be. */
 static int check(struct provider_registry *registry, const struct provider_managed *managed,
 		 const struct secret *kdk, struct error *e)
 {
@@ -56,8 +74,7 @@ static int check(struct provider_registry *registry, const struct provider_manag
 	int r;
 
 	r = compare(registry, managed, kdk, &here, e);
-	if (r < 0 || !here || !here->managed || strcmp(here->name, managed->name) != 0 ||
-	    (managed->require_tpm && here->sealing != SEALING_TPM))
+	if (r < 0 || !as_given(here, managed))
 		return r;
 	if (managed->is_default)
 		r = registry_set_default(registry, here, e);

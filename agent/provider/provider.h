@@ -355,6 +355,10 @@ struct provider_managed {
 int provider_put_managed(struct provider_registry *registry, const struct provider_managed *managed,
 			 const struct secret *kdk, struct error *e);
 
+/** provider_managed_known() - whether provider_put_managed() would change nothing */
+bool provider_managed_known(struct provider_registry *registry,
+			    const struct provider_managed *managed, const struct secret *kdk);
+
 /**
  * provider_remove_managed() - erase it
  *

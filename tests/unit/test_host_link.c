@@ -416,6 +416,23 @@ static void silence(void **state)
 	peer_close(peer);
 }
 
+/* Lines of the host's record. */
+static size_t count_events(const char *operation)
+{
+	_cleanup_free_ char *text = NULL;
+	char wanted[64];
+	size_t n = 0, size = 0;
+	FILE *file = fopen(unit_path(host_dir, "events"), "r");
+
+	assert_non_null(file);
+	snprintf(wanted, sizeof(wanted), "\"operation\":\"%s\"", operation);
+	while (getline(&text, &size, file) > 0)
+		n += strstr(text, wanted) != NULL;
+	fclose(file);
+	assert_true(n > 0);
+	return n;
+}
+
 static void managed_providers(void **state)
 {
 	_cleanup_secret_ struct secret kek = SECRET_NULL;
@@ -423,13 +440,16 @@ static void managed_providers(void **state)
 	struct provider_info info;
 	struct key_locator locator;
 	json_t *push;
+	size_t n;
 
 	(void)state;
 	push = sealed_kdk(/* require_tpm= */ true);
 	ask_badly(peer, "kdk.push", json_incref(push), "ENODEV");
 	json_object_set_new(push, "require_tpm", json_false());
 	ask_well(peer, "kdk.push", json_incref(push));
+	n = count_events("kdk.push");
 	ask_well(peer, "kdk.push", push);
+	assert_int_equal(count_events("kdk.push"), n);
 	must(provider_show(host.providers, NULL, &info, &e));
 	assert_string_equal(info.name, "native");
 	assert_true(info.managed && info.usable);
@@ -508,6 +528,45 @@ static void removed_host_forgets(void **state)
 	assert_int_equal(link_leave(host.link, &e), -ENOENT);
 }
 
+static void *leave(void *arg)
+{
+	struct error why = ERROR_NULL;
+
+	(void)arg;
+	assert_int_equal(link_leave(host.link, &why), 0);
+	return NULL;
+}
+
+/* What an order brings is here before the host leaves, and forgotten then, or does not come. */
+static void orders_and_leaving(void **state)
+{
+	struct peer *peer = ready();
+	struct link_order *order = calloc(1, sizeof(*order));
+	struct provider_info info;
+	struct link_view view;
+	pthread_t thread;
+
+	(void)state;
+	wait_connected(true);
+	order->connection = host.link->connection;
+	order->frame.json = json_pack("{s:s, s:{s:[{s:s, s:s, s:s, s:b}]}}", "op", "provider.set", "args",
+				      "providers", "uuid", PROVIDER_1, "name", "late", "type", "standard",
+				      "default", 1);
+	order->frame.op = json_text(order->frame.json, "op");
+	order->frame.body = json_object_get(order->frame.json, "args");
+	/* As an order under way has it. */
+	pthread_mutex_lock(&host.link->order_lock);
+	assert_int_equal(pthread_create(&thread, NULL, leave, NULL), 0);
+	usleep(200000);
+	link_look(host.link, &view);
+	assert_true(view.joined);
+	pthread_mutex_unlock(&host.link->order_lock);
+	pthread_join(thread, NULL);
+	link_order_run(host.link, order);
+	assert_int_equal(provider_show(host.providers, "late", &info, &e), -ENOENT);
+	peer_close(peer);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -525,6 +584,7 @@ int main(void)
 		link_test(managed_providers),
 		link_test(certificates_are_renewed),
 		link_test(removed_host_forgets),
+		link_test(orders_and_leaving),
 	};
 
 	log_set_level(getenv("LINK_LOG") ? LOG_DEBUG : LOG_CRIT);
