@@ -191,7 +191,8 @@ int host_mode_forced(struct manager *m, const char *host, struct error *e)
 	r = store_get(m->store, "cluster", json_text(document, "cluster"), &cluster, e);
 	if (r < 0 || strcmp(json_text(cluster, "crypto_mode"), HOST_FORCE_ENABLE) != 0)
 		return r;
-	return enable_recorded(m, host, HOST_FORCE_ENABLE, e);
+	r = enable_recorded(m, host, HOST_FORCE_ENABLE, e);
+	return r < 0 ? r : 1;
 }
 
 int host_mode_tell(struct manager *m, const char *host, struct error *e)

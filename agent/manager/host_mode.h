@@ -52,7 +52,11 @@ int host_mode_disable(struct manager *m, const char *host, struct error *e);
  */
 int host_mode_on_demand(struct manager *m, const char *host, struct error *e);
 
-/** host_mode_forced() - the same, where the cluster's policy wants it */
+/**
+ * host_mode_forced() - the same, where the cluster's policy wants it
+ *
+ * Return: 1: it was enabled, and given its keys; 0: there is nothing to do.
+ */
 int host_mode_forced(struct manager *m, const char *host, struct error *e);
 
 /** host_mode_tell() - mode.set; a host that is away needs none */

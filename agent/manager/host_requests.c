@@ -163,10 +163,15 @@ int host_hello(struct manager *m, struct host_peer *peer, const json_t *args, js
 void host_greeted(struct manager *m, const char *host)
 {
 	struct error e = ERROR_NULL;
+	int r = host_mode_tell(m, host, &e);
 
-	if (host_mode_tell(m, host, &e) < 0 || host_mode_forced(m, host, &e) < 0)
-		log_warning("Host %s: %s", host, e.text);
 	keys_withdraw(m, host, /* all= */ true);
+	if (r == 0)
+		r = host_mode_forced(m, host, &e);
+	if (r < 0)
+		log_warning("Host %s: %s", host, e.text);
+	if (r == 1)
+		return;
 	e = ERROR_NULL;
 	if (keys_provision(m, host, &e) < 0)
 		log_warning("Host %s did not get all that it may have: %s", host, e.text);

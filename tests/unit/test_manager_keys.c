@@ -7,6 +7,8 @@
 #include "keys_manager.h"
 
 #include "common/fileio.h"
+#include "manager/host_mode.h"
+#include "manager/host_requests.h"
 static void names_are_given_once(void **state)
 {
 	char id[UUID_TEXT_SIZE];
@@ -285,6 +287,34 @@ static void who_was_away_forgets_later(void **state)
 	assert_int_equal(store_get(manager.store, "provider-gone", id, &gone, &e), -ENOENT);
 }
 
+/* What goes with a policy of the cluster goes once. */
+static void who_is_enabled_by_greeting_is_given_all_once(void **state)
+{
+	_cleanup_json_ json_t *cluster = json_pack("{s:s, s:s}", "name", "one", "crypto_mode",
+						   HOST_FORCE_ENABLE), *host = NULL;
+	const json_t *asked;
+	char id[UUID_TEXT_SIZE];
+	size_t i, times = 0;
+
+	(void) state;
+	make("n", "native", id);
+	must(hosts_new(&manager.hosts, &e));
+	must(store_insert(manager.store, "cluster", CLUSTER "1", cluster, &e));
+	add_host(HOST "1", "one", CLUSTER "1", "prepared", true);
+	host_greeted(&manager, HOST "1");
+	must(store_get(manager.store, "host", HOST "1", &host, &e));
+	assert_string_equal(json_text(host, "mode"), "safe");
+	json_array_foreach(find_played(HOST "1")->asked, i, asked)
+		times += strcmp(json_text(asked, "op"), "provider.set") == 0;
+	assert_int_equal(times, 1);
+	host_greeted(&manager, HOST "1");
+	times = 0;
+	json_array_foreach(find_played(HOST "1")->asked, i, asked)
+		times += strcmp(json_text(asked, "op"), "provider.set") == 0;
+	assert_int_equal(times, 2);
+	hosts_free(TAKE_PTR(manager.hosts));
+}
+
 static void not_backed_up_is_said_each_day(void **state)
 {
 	const struct record_filter f = { .operation = "provider.watch" };
@@ -317,6 +347,7 @@ int main(int argc, char **argv)
 		T(a_tpm_that_is_required),
 		T(backup_and_restore),
 		T(who_was_away_forgets_later),
+		T(who_is_enabled_by_greeting_is_given_all_once),
 		T(not_backed_up_is_said_each_day),
 	};
 
