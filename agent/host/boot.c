@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/wakeup.h"
 #include "host/attach.h"
 #include "host/disktab.h"
 
@@ -346,23 +346,19 @@ void boot_device_came(struct boot *boot, dev_t device, bool added)
 
 void boot_retry_soon(struct host *host)
 {
-	const uint64_t one = 1;
-
-	/* A full counter means that the loop is awake already. */
-	if (host->boot && write(host->boot->retry_fd, &one, sizeof(one)) < 0)
-		return;
+	if (host->boot)
+		wakeup_set(host->boot->retry_fd);
 }
 
 static int on_retry(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	uint64_t count;
+	int r = wakeup_clear(fd);
 
 	(void)source;
 	(void)revents;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
-	boot_retry(userdata);
-	return 0;
+	if (r == 0)
+		boot_retry(userdata);
+	return r;
 }
 
 static int on_waited(sd_event_source *source, uint64_t usec, void *userdata)
@@ -465,9 +461,9 @@ static int add_sources(struct boot *boot)
 	uint64_t wait = boot->host->conf.boot_wait_s * USEC_PER_SEC;
 	int r;
 
-	boot->retry_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	boot->retry_fd = wakeup_new();
 	if (boot->retry_fd < 0)
-		return -errno;
+		return boot->retry_fd;
 	r = sd_event_add_io(event, &boot->retry_source, boot->retry_fd, EPOLLIN, on_retry, boot);
 	if (r >= 0)
 		r = sd_event_add_time_relative(event, &boot->wait_timer, CLOCK_MONOTONIC, wait, 0,

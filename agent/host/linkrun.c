@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/wakeup.h"
 #include "host/call.h"
 #include "host/callstart.h"
 #include "host/linkstate.h"
@@ -84,12 +84,12 @@ static int on_run(sd_event_source *source, int fd, uint32_t revents, void *userd
 {
 	struct link *link = userdata;
 	struct link_order *order;
-	uint64_t count;
+	int r = wakeup_clear(fd);
 
 	(void)source;
 	(void)revents;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
+	if (r < 0)
+		return r;
 	while ((order = next_run(link)))
 		start(link, order);
 	return 0;
@@ -97,22 +97,19 @@ static int on_run(sd_event_source *source, int fd, uint32_t revents, void *userd
 
 void link_run(struct link *link, struct link_order *order)
 {
-	const uint64_t one = 1;
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
 
 	STAILQ_INSERT_TAIL(&link->runs, order, entry);
-	/* A full counter means that the loop is awake already. */
-	if (write(link->run_fd, &one, sizeof(one)) < 0)
-		return;
+	wakeup_set(link->run_fd);
 }
 
 int link_run_init(struct link *link)
 {
 	int r;
 
-	link->run_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	link->run_fd = wakeup_new();
 	if (link->run_fd < 0)
-		return -errno;
+		return link->run_fd;
 	if (!link->host->event)
 		return 0;
 	r = sd_event_add_io(link->host->event, &link->run_source, link->run_fd, EPOLLIN, on_run,

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/wakeup.h"
 #include "host/boot.h"
 #include "host/ops.h"
 #include "vmcrypt.h"
@@ -148,14 +148,13 @@ static void begin(struct retry *retry)
 
 static int on_soon(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-	uint64_t count;
+	int r = wakeup_clear(fd);
 
 	(void)source;
 	(void)revents;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
-	begin(userdata);
-	return 0;
+	if (r == 0)
+		begin(userdata);
+	return r;
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -168,11 +167,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
 void retry_soon(struct retry *retry)
 {
-	const uint64_t one = 1;
-
-	/* A full counter means that the loop is awake already. */
-	if (retry && write(retry->fd, &one, sizeof(one)) < 0)
-		return;
+	if (retry)
+		wakeup_set(retry->fd);
 }
 
 void retry_all_soon(struct host *host)
@@ -195,8 +191,8 @@ int retry_new(struct host *host, struct retry **ret, struct error *e)
 	if (!retry)
 		return error_oom(e);
 	retry->host = host;
-	retry->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = retry->fd < 0 ? -errno : 0;
+	retry->fd = wakeup_new();
+	r = retry->fd < 0 ? retry->fd : 0;
 	if (r == 0)
 		r = sd_event_add_io(host->event, &retry->source, retry->fd, EPOLLIN, on_soon,
 				    retry);

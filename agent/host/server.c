@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/log.h"
+#include "common/wakeup.h"
 #include "host/client.h"
 
 #define GROUPS_MAX	65536	/* NGROUPS_MAX of Linux */
@@ -95,12 +95,12 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *user
 {
 	struct server *server = userdata;
 	struct client *client, *next;
-	uint64_t count;
+	int r = wakeup_clear(fd);
 
 	(void)source;
 	(void)revents;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
+	if (r < 0)
+		return r;
 	/* client_flush() may take out this client, and no other. */
 	for (client = TAILQ_FIRST(&server->clients); client; client = next) {
 		next = TAILQ_NEXT(client, entry);
@@ -113,15 +113,13 @@ static int on_wake(sd_event_source *source, int fd, uint32_t revents, void *user
 static void on_event(const char *text, size_t size, uint64_t seq, void *userdata)
 {
 	struct server *server = userdata;
-	const uint64_t one = 1;
 	struct client *client;
 
 	pthread_mutex_lock(&server->lock);
 	TAILQ_FOREACH(client, &server->clients, entry)
 		client_event_seen(client, text, size, seq);
 	pthread_mutex_unlock(&server->lock);
-	if (write(server->wake_fd, &one, sizeof(one)) < 0)
-		return;
+	wakeup_set(server->wake_fd);
 }
 
 /* Where no service manager has made the socket's folder. */
@@ -183,9 +181,10 @@ static int add_sources(struct server *server, struct error *e)
 	sd_event *event = server->host->event;
 	int r;
 
-	server->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	server->wake_fd = wakeup_new();
 	if (server->wake_fd < 0)
-		return error_fail(e, errno, "Cannot make an eventfd: %s", strerror(errno));
+		return error_fail(e, server->wake_fd, "Cannot make an eventfd: %s",
+				  strerror(-server->wake_fd));
 	r = sd_event_add_io(event, &server->source, server->fd, EPOLLIN, on_connect, server);
 	if (r >= 0)
 		r = sd_event_add_io(event, &server->wake_source, server->wake_fd, EPOLLIN, on_wake,

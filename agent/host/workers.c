@@ -2,11 +2,11 @@
 #include "host/workers.h"
 #include "common/encode.h"
 #include "common/lock.h"
+#include "common/wakeup.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,15 +36,6 @@ struct workers {
 	sd_event_source *source;
 };
 
-static void notify_loop(struct workers *pool)
-{
-	const uint64_t one = 1;
-
-	/* A full counter means that the loop is awake already. */
-	if (write(pool->wake_fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 /* After @run; under the lock. Whether this thread goes on to serve the pool. */
 static bool work_returned(struct workers *pool, struct work *work)
 {
@@ -62,7 +53,7 @@ static bool work_returned(struct workers *pool, struct work *work)
 		work->state = WORK_FINISHED;
 	}
 	TAILQ_INSERT_TAIL(&pool->returned, work, entry);
-	notify_loop(pool);
+	wakeup_set(pool->wake_fd);
 	return keep;
 }
 
@@ -139,13 +130,13 @@ static void work_release(struct work *work)
 static int on_returned(sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
 	struct workers *pool = userdata;
-	uint64_t count;
+	int r = wakeup_clear(fd);
 	struct work *work;
 
 	(void)source;
 	(void)revents;
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		return -errno;
+	if (r < 0)
+		return r;
 	for (;;) {
 		pthread_mutex_lock(&pool->lock);
 		work = TAILQ_FIRST(&pool->returned);
@@ -212,9 +203,9 @@ int workers_new(sd_event *event, unsigned int threads, struct workers **ret)
 	TAILQ_INIT(&pool->stuck);
 	TAILQ_INIT(&pool->returned);
 	pool->threads_max = threads;
-	pool->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pool->wake_fd = wakeup_new();
 	if (pool->wake_fd < 0) {
-		r = -errno;
+		r = pool->wake_fd;
 		free(pool);
 		return r;
 	}

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/wakeup.h"
 #include "manager/backup_internal.h"
 #include "manager/permission.h"
 #include "manager/record.h"
@@ -172,8 +172,9 @@ int backup_serve(struct store *store, const char *dir, struct backup_server **re
 	if (!server)
 		return error_oom(e);
 	*server = (struct backup_server){ .store = store, .listener = -1 };
-	server->stop = eventfd(0, EFD_CLOEXEC);
-	r = server->stop < 0 ? error_fail(e, errno, "Cannot make an eventfd: %s", strerror(errno)) : 0;
+	server->stop = wakeup_new();
+	r = server->stop < 0 ? error_fail(e, server->stop, "Cannot make an eventfd: %s",
+					  strerror(-server->stop)) : 0;
 	if (r == 0)
 		r = listen_in(dir, &server->listener, e);
 	if (r == 0) {
@@ -195,7 +196,7 @@ void backup_server_free(struct backup_server *server)
 {
 	if (!server)
 		return;
-	(void)eventfd_write(server->stop, 1);
+	wakeup_set(server->stop);
 	pthread_join(server->thread, NULL);
 	close_fd(server->listener);
 	close_fd(server->stop);
