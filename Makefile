@@ -10,7 +10,7 @@
 # make bench-real the same in real time: throughput and latency, takes long
 # make fuzz-kernel  broken netlink messages and table lines, in virtual machines: takes long
 # make torture    verified load under trouble, failing allocations, power cuts, in virtual machines
-# make coverage   which lines of agent/ the unit tests run, as a table and HTML
+# make coverage   which lines of agent/ and kernel/ the tests run, as tables and HTML
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make demo-cluster  a key server, the manager and two hosts, in virtual machines
 # make install    programs, units, manual pages, DKMS source (DESTDIR, PREFIX)
@@ -77,6 +77,7 @@ torture:
 
 coverage:
 	@scripts/coverage
+	@scripts/coverage-kernel
 
 demo:
 	scripts/setup.sh
