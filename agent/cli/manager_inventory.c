@@ -38,6 +38,23 @@ static const struct field host_fields[] = {
 	{ "MODE",    "mode",    field_text },
 };
 
+/* Of the keys that a host has to forget, what stands in the way. */
+static char *field_to_forget(const json_t *value, const json_t *object)
+{
+	_cleanup_json_ json_t *lines = json_array();
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(value, i, item) {
+		const char *key = json_string_value(json_object_get(item, "key"));
+		const char *refused = json_string_value(json_object_get(item, "refused"));
+
+		json_array_append_new(lines, json_sprintf("%s (%s)", key ? key : "?",
+							  refused ? refused : "the host is asked"));
+	}
+	return field_list(lines, object);
+}
+
 static const struct field one_host_fields[] = {
 	{ "Name",              "name",            field_text },
 	{ "UUID",              "id",              field_text },
@@ -51,6 +68,7 @@ static const struct field one_host_fields[] = {
 	{ "TPM",               "tpm",             field_yes_no },
 	{ "Fingerprint",       "fingerprint",     field_text },
 	{ "Certificate until", "certificate_end", field_text },
+	{ "Keys to forget",    "keys_to_forget",  field_to_forget },
 };
 
 static const struct field disk_fields[] = {

@@ -264,6 +264,8 @@ def a_disk_that_the_host_knows_holds_its_key():
     move_vm("barn")
     equal(sorted(to_forget()), [(key, True)])
     assert path("image") in host()["keys_to_forget"][0]["refused"], host()
+    shown = next(line for line in anna("host", "show", "kvm1").stdout.splitlines() if line.startswith("Keys to forget"))
+    assert key in shown and path("image") in shown, shown
     assert any(path("image") in e["result"] for e in outcomes("key.withdraw") if e["key"] == key)
     # Without the disk it is but asked again
     with open(path("image"), "r+b") as file:
