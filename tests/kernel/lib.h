@@ -312,6 +312,8 @@ int file_write(const char *path, const char *text);
 int sysfs_u64(const char *path, uint64_t *v);
 int queue_limit(unsigned int dm_minor, const char *name, uint64_t *v);
 
+/* how many times longer all may take here (lib_patience.c) */
+unsigned int patience(void);
 void sleep_ms(unsigned int ms);
 uint64_t now_ms(void);
 /* forks, runs @fn, returns what it returned: 0 or a negative errno */

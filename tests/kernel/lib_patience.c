@@ -4,15 +4,20 @@
  * an emulator needs more: VMCRYPT_PATIENCE multiplies what it gives. Linked with
  * --wrap=alarm.
  */
-#include <stdlib.h>
+#include "lib.h"
 
 unsigned int __real_alarm(unsigned int seconds);
 unsigned int __wrap_alarm(unsigned int seconds);
 
-unsigned int __wrap_alarm(unsigned int seconds)
+unsigned int patience(void)
 {
 	const char *text = getenv("VMCRYPT_PATIENCE");
 	const unsigned long factor = text ? strtoul(text, NULL, 10) : 1;
 
-	return __real_alarm(seconds * (unsigned int)(factor ? factor : 1));
+	return factor ? (unsigned int)factor : 1;
+}
+
+unsigned int __wrap_alarm(unsigned int seconds)
+{
+	return __real_alarm(seconds * patience());
 }
