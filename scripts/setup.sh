@@ -8,7 +8,7 @@
 . "$(dirname "$0")/common.sh"
 
 BUILD_PACKAGES=(
-	build-essential gcc-12 pkg-config bc kmod libelf-dev xz-utils file
+	build-essential gcc-12 pkg-config bc kmod libelf-dev xz-utils file pahole
 	libssl-dev libnl-3-dev libnl-genl-3-dev libcryptsetup-dev
 	libdevmapper-dev libjansson-dev libsystemd-dev libudev-dev
 	libtss2-dev libseccomp-dev uuid-dev
