@@ -36,32 +36,40 @@ static void make_name(const char *user, const char *object,
 	snprintf(ret, USER_NAME_MAX + PERMISSION_OBJECT_SIZE + 8, "%s on %s", user, object);
 }
 
-static int check_holds_here(struct store *store, const char *actor, const char *object,
-			    privilege_set set, const char *what, struct error *e)
+/* @where: "", or words before the object. */
+static int check_held(const char *actor, privilege_set held, privilege_set set, const char *what,
+		      const char *where, const char *object, struct error *e)
 {
 	_cleanup_json_ json_t *names = NULL;
-	privilege_set held;
-	int r;
 
-	r = privilege_effective(store, actor, object, &held, e);
-	if (r < 0)
-		return r;
 	if ((set & ~held) == 0)
 		return 0;
 	names = privilege_names(set & ~held);
 	return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0,
-			 "User \"%s\" cannot %s without holding %s on %s: ask an administrator", actor,
-			 what, names ? json_string_value(json_array_get(names, 0)) : "all of it", object);
+			 "User \"%s\" cannot %s without holding %s on %s%s: ask an administrator",
+			 actor, what, names ? json_string_value(json_array_get(names, 0)) : "all of it",
+			 where, object);
 }
 
-/*
- * An actor needs @set on @object, and on all within it where a permission of their own
- * gives them less.
- */
-int permission_holds(struct store *store, const char *actor, const char *object,
-		     privilege_set set, const char *what, struct error *e)
+static int holds_here(struct store *store, const char *actor, const char *object,
+		      privilege_set set, const char *what, struct error *e)
+{
+	privilege_set held;
+	int r;
+
+	if (!actor || !set)
+		return 0;
+	r = privilege_effective(store, actor, object, &held, e);
+	return r < 0 ? r : check_held(actor, held, set, what, "", object, e);
+}
+
+/* Not only what reaches down counts: where a permission of the actor's own gives them less,
+ * they have less. */
+static int holds_below(struct store *store, const char *actor, const char *object,
+		       privilege_set set, const char *what, struct error *e)
 {
 	_cleanup_json_ json_t *own = NULL;
+	struct privilege_rights rights;
 	const json_t *permission;
 	bool within = false;
 	size_t i;
@@ -69,7 +77,9 @@ int permission_holds(struct store *store, const char *actor, const char *object,
 
 	if (!actor || !set)
 		return 0;
-	r = check_holds_here(store, actor, object, set, what, e);
+	r = privilege_rights(store, actor, object, &rights, e);
+	if (r == 0)
+		r = check_held(actor, rights.below, set, what, "all that is within ", object, e);
 	if (r == 0)
 		r = store_list(store, KIND, "user", actor, &own, e);
 	if (r < 0)
@@ -79,11 +89,25 @@ int permission_holds(struct store *store, const char *actor, const char *object,
 
 		r = privilege_within(store, on, object, &within, e);
 		if (r == 0 && within)
-			r = check_holds_here(store, actor, on, set, what, e);
+			r = holds_here(store, actor, on, set, what, e);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* Nothing is within a VM. */
+static bool has_below(const char *object)
+{
+	return strncmp(object, "vm:", 3) != 0;
+}
+
+int permission_holds(struct store *store, const char *actor, const char *object,
+		     privilege_set set, const char *what, struct error *e)
+{
+	int r = holds_here(store, actor, object, set, what, e);
+
+	return r < 0 || !has_below(object) ? r : holds_below(store, actor, object, set, what, e);
 }
 
 int permission_keep_administrator(struct store *store, struct error *e)
@@ -131,20 +155,38 @@ static int check_exists(struct store *store, const char *user, const char *objec
 	return r;
 }
 
-/* Neither more than the actor holds may be given, nor what is above them be taken. */
-static int check_change(struct store *store, const char *actor, const char *user,
-			const char *object, privilege_set given, struct error *e)
-{
-	privilege_set before;
-	int r;
+/**
+ * struct rights_change - what becomes of a user's rights
+ * @here, @below: as in struct privilege_rights, afterwards
+ * @what: that is done, for the error
+ */
+struct rights_change {
+	const char *actor;
+	const char *object;
+	privilege_set here;
+	privilege_set below;
+	const char *what;
+};
 
-	r = permission_holds(store, actor, object, given, "give a role", e);
-	if (r < 0)
+#define TAKES "change the role of one with more rights"
+
+/*
+ * Neither more than the actor holds may be given, nor what is above them be taken; and
+ * what is given or taken below the object counts as much as on it: a permission that does
+ * not propagate, in the place of one that does, gives what that one kept away.
+ */
+static int check_change(struct store *store, const struct rights_change *change,
+			const struct privilege_rights *before, struct error *e)
+{
+	const char *actor = change->actor, *object = change->object;
+	int r = holds_here(store, actor, object, change->here, change->what, e);
+
+	if (r == 0)
+		r = holds_here(store, actor, object, before->here, TAKES, e);
+	if (r < 0 || !has_below(object) || change->below == before->below)
 		return r;
-	r = privilege_effective(store, user, object, &before, e);
-	if (r < 0)
-		return r;
-	return permission_holds(store, actor, object, before, "change the role of one with more rights", e);
+	r = holds_below(store, actor, object, change->below, change->what, e);
+	return r < 0 ? r : holds_below(store, actor, object, before->below, TAKES, e);
 }
 
 static int write_permission(struct store *store, const json_t *document, char ret_id[UUID_TEXT_SIZE],
@@ -180,14 +222,21 @@ static int set(struct store *store, void *userdata, struct error *e)
 	struct gift *gift = userdata;
 	const json_t *document = gift->document;
 	const char *user = json_text(document, "user"), *object = json_text(document, "object");
-	privilege_set given;
+	struct rights_change change = { .actor = gift->actor, .object = object,
+					.what = "give a role" };
+	struct privilege_rights before;
 	int r;
 
 	r = check_exists(store, user, object, e);
 	if (r == 0)
-		r = role_privileges(store, json_text(document, "role"), &given, e);
+		r = role_privileges(store, json_text(document, "role"), &change.here, e);
 	if (r == 0)
-		r = check_change(store, gift->actor, user, object, given, e);
+		r = privilege_granted(store, user, object, &before, e);
+	if (r < 0)
+		return r;
+	change.below = json_is_true(json_object_get(document, "propagate")) ? change.here :
+									      before.inherited;
+	r = check_change(store, &change, &before, e);
 	if (r == 0)
 		r = write_permission(store, document, gift->id, e);
 	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
@@ -243,21 +292,23 @@ struct removal {
 static int remove_one(struct store *store, void *userdata, struct error *e)
 {
 	const struct removal *removal = userdata;
-	const char *actor = removal->actor, *id = removal->id;
+	struct rights_change change = { .actor = removal->actor, .what = "lift a restriction" };
 	_cleanup_json_ json_t *permission = NULL;
-	privilege_set inherited;
+	struct privilege_rights before;
 	const char *object;
 	int r;
 
-	r = get(store, id, &permission, e);
+	r = get(store, removal->id, &permission, e);
 	if (r < 0)
 		return r;
-	object = json_text(permission, "object");
-	r = privilege_inherited(store, json_text(permission, "user"), object, &inherited, e);
+	change.object = object = json_text(permission, "object");
+	r = privilege_granted(store, json_text(permission, "user"), object, &before, e);
+	if (r < 0)
+		return r;
+	change.here = change.below = before.inherited;
+	r = check_change(store, &change, &before, e);
 	if (r == 0)
-		r = check_change(store, actor, json_text(permission, "user"), object, inherited, e);
-	if (r == 0)
-		r = store_delete(store, KIND, id, e);
+		r = store_delete(store, KIND, removal->id, e);
 	if (r == 0 && strcmp(object, PERMISSION_GLOBAL) == 0)
 		r = permission_keep_administrator(store, e);
 	return r;
@@ -324,6 +375,17 @@ int permission_remove_all(struct store *store, const char *user, const char *obj
 			   &(struct removal){ .user = user, .object = object }, e);
 }
 
+static int covers(struct store *store, const char *actor, const json_t *permission,
+		  privilege_set role, struct error *e)
+{
+	static const char what[] = "act on one with more rights";
+	const char *object = json_text(permission, "object");
+
+	if (!json_is_true(json_object_get(permission, "propagate")))
+		return holds_here(store, actor, object, role, what, e);
+	return permission_holds(store, actor, object, role, what, e);
+}
+
 int permission_covers(struct store *store, const char *actor, const char *user,
 		      struct error *e)
 {
@@ -343,8 +405,7 @@ int permission_covers(struct store *store, const char *actor, const char *user,
 		if (r == -ENOENT)
 			continue;
 		if (r == 0)
-			r = permission_holds(store, actor, json_text(permission, "object"), role,
-					"act on one with more rights", e);
+			r = covers(store, actor, permission, role, e);
 		if (r < 0)
 			return r;
 	}

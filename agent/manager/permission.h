@@ -25,8 +25,9 @@ bool permission_object_valid(const char *object);
 /**
  * permission_set() - give a user a role on an object, instead of what they had there
  * @actor: who asks: has to hold on that object everything that the role gives and
- *	that the user had there; NULL: the manager itself
- * @propagate: also on what is below the object
+ *	that the user had there, and the same below the object where the user's rights
+ *	change there; NULL: the manager itself
+ * @propagate: also on what is below the object; else what is inherited counts there
  * @ret_id: of the permission; may be NULL
  *
  * That the actor may change permissions there at all is the caller's to check.

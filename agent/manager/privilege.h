@@ -73,9 +73,25 @@ int privilege_within(struct store *store, const char *object, const char *around
 		     struct error *e);
 
 /**
- * privilege_inherited() - the same as if there was no permission on the object itself
+ * struct privilege_rights - what a user may do to an object and around it
+ * @here: to the object itself
+ * @below: to what is below it and has no permission of its own
+ * @inherited: to either if there was no permission on the object itself
  */
-int privilege_inherited(struct store *store, const char *user, const char *object,
-			privilege_set *ret, struct error *e);
+struct privilege_rights {
+	privilege_set here;
+	privilege_set below;
+	privilege_set inherited;
+};
+
+/** privilege_rights() - the same as privilege_effective(), and below the object */
+int privilege_rights(struct store *store, const char *user, const char *object,
+		     struct privilege_rights *ret, struct error *e);
+
+/**
+ * privilege_granted() - the same, also of a user who is disabled: what they would have again
+ */
+int privilege_granted(struct store *store, const char *user, const char *object,
+		      struct privilege_rights *ret, struct error *e);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "common/cleanup.h"
 #include "manager/permission.h"
@@ -124,9 +125,12 @@ static const json_t *permission_on(const json_t *permissions, const char *object
 	return NULL;
 }
 
-/* The nearest permission decides; from @first on, 0 being the object itself. */
+/*
+ * The nearest permission decides; from @first on, 0 being the object itself. @counts:
+ * one that does not propagate does on this step, -1: on none.
+ */
 static int decide(struct store *store, const json_t *permissions, const struct path *path,
-		  size_t first, privilege_set *ret, struct error *e)
+		  size_t first, ssize_t counts, privilege_set *ret, struct error *e)
 {
 	const json_t *permission;
 	const char *role;
@@ -136,7 +140,8 @@ static int decide(struct store *store, const json_t *permissions, const struct p
 	*ret = 0;
 	for (i = first; i < path->n; i++) {
 		permission = permission_on(permissions, path->step[i]);
-		if (!permission || (i > 0 && !json_is_true(json_object_get(permission, "propagate"))))
+		if (!permission || ((ssize_t) i != counts &&
+				    !json_is_true(json_object_get(permission, "propagate"))))
 			continue;
 		role = json_string_value(json_object_get(permission, "role"));
 		if (!role)
@@ -148,62 +153,95 @@ static int decide(struct store *store, const json_t *permissions, const struct p
 	return 0;
 }
 
-static int look_up(struct store *store, const char *user, const char *object, size_t first,
-		   privilege_set *ret, struct error *e)
+/**
+ * struct query - whose rights on what are asked for
+ * @disabled: they count, too
+ */
+struct query {
+	const char *user;
+	const char *object;
+	bool disabled;
+	struct privilege_rights rights;
+};
+
+static int look_up(struct store *store, struct query *query, struct error *e)
 {
 	_cleanup_json_ json_t *permissions = NULL;
-	privilege_set set = 0;
+	struct privilege_rights *rights = &query->rights;
 	struct path path;
-	bool active;
-	int r;
+	bool counts = query->disabled;
+	int r = counts ? 0 : user_active(store, query->user, &counts, e);
 
-	if (!object)
-		object = PERMISSION_GLOBAL;
-	if (!permission_object_valid(object))
-		return error_usage(e, "\"%.64s\" is no object that a privilege can be held on", object);
-	r = user_active(store, user, &active, e);
-	if (r == 0 && active)
-		r = store_list(store, "permission", "user", user, &permissions, e);
-	if (r == 0 && active)
-		r = path_find(store, object, &path, e);
-	if (r == 0 && active)
-		r = decide(store, permissions, &path, first, &set, e);
-	if (r < 0)
+	*rights = (struct privilege_rights){ .here = 0 };
+	if (r < 0 || !counts)
 		return r;
-	*ret = set;
-	return 0;
+	r = store_list(store, "permission", "user", query->user, &permissions, e);
+	if (r == 0)
+		r = path_find(store, query->object, &path, e);
+	if (r == 0)
+		r = decide(store, permissions, &path, 0, 0, &rights->here, e);
+	if (r == 0)
+		r = decide(store, permissions, &path, 0, -1, &rights->below, e);
+	if (r == 0)
+		r = decide(store, permissions, &path, 1, -1, &rights->inherited, e);
+	return r;
 }
 
-/* One state of the store for all that is read. */
-static int look_up_once(struct store *store, const char *user, const char *object, size_t first,
-			privilege_set *ret, struct error *e)
+static int ask(struct store *store, struct query *query, struct error *e)
 {
 	int r;
 
+	if (!query->object)
+		query->object = PERMISSION_GLOBAL;
+	if (!permission_object_valid(query->object))
+		return error_usage(e, "\"%.64s\" is no object that a privilege can be held on",
+				   query->object);
+	/* One state of the store for all that is read. */
 	r = store_begin(store, e);
 	if (r < 0)
 		return r;
-	r = look_up(store, user, object, first, ret, e);
+	r = look_up(store, query, e);
 	store_rollback(store);
+	return r;
+}
+
+int privilege_rights(struct store *store, const char *user, const char *object,
+		     struct privilege_rights *ret, struct error *e)
+{
+	struct query query = { .user = user, .object = object };
+	int r = ask(store, &query, e);
+
+	if (r == 0)
+		*ret = query.rights;
+	return r;
+}
+
+int privilege_granted(struct store *store, const char *user, const char *object,
+		      struct privilege_rights *ret, struct error *e)
+{
+	struct query query = { .user = user, .object = object, .disabled = true };
+	int r = ask(store, &query, e);
+
+	if (r == 0)
+		*ret = query.rights;
 	return r;
 }
 
 int privilege_effective(struct store *store, const char *user, const char *object,
 			privilege_set *ret, struct error *e)
 {
-	return look_up_once(store, user, object, 0, ret, e);
-}
+	struct privilege_rights rights;
+	int r = privilege_rights(store, user, object, &rights, e);
 
-int privilege_inherited(struct store *store, const char *user, const char *object,
-			privilege_set *ret, struct error *e)
-{
-	return look_up_once(store, user, object, 1, ret, e);
+	if (r == 0)
+		*ret = rights.here;
+	return r;
 }
 
 int privilege_check(struct store *store, const char *user, const char *privilege,
 		    const char *object, struct error *e)
 {
-	privilege_set bit = privilege_bit(privilege), set;
+	privilege_set bit = privilege_bit(privilege), set = 0;
 	int r;
 
 	if (!bit)

@@ -291,6 +291,88 @@ static void nobody_rises_from_above(void **state)
 	must(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, "host:" HOST, true, NULL, &e));
 }
 
+/* A permission that does not propagate keeps nothing away below: it must not take the place
+ * of one that does, unless its giver holds what counts there then. */
+static void nobody_rises_by_limiting(void **state)
+{
+	static const char cluster[] = "cluster:" CLUSTER;
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	give("alice", ROLE_ADMINISTRATOR, "global", true);
+	must(permission_set(store, NULL, "alice", ROLE_NO_CRYPTO, cluster, true, id, &e));
+	must_fail(permission_set(store, "alice", "alice", ROLE_NO_CRYPTO, cluster, false, NULL, &e),
+		  -EACCES, "all that is within cluster:" CLUSTER);
+	must_fail(permission_set(store, "alice", "alice", ROLE_READ_ONLY, cluster, false, NULL, &e),
+		  -EACCES, "Cryptographer");
+	must_fail(permission_remove(store, "alice", id, &e), -EACCES, "Cryptographer");
+	assert_int_equal(check("alice", "Cryptographer.Access", "vm:" VM), -EACCES);
+	/* Nor for somebody else. */
+	give("bob", ROLE_ADMINISTRATOR, "global", true);
+	give("bob", ROLE_READ_ONLY, cluster, true);
+	must_fail(permission_set(store, "alice", "bob", ROLE_READ_ONLY, cluster, false, NULL, &e),
+		  -EACCES, "all that is within");
+	assert_int_equal(check("bob", "Cryptographer.Access", "vm:" VM), -EACCES);
+	must(permission_set(store, "alice", "bob", ROLE_NO_CRYPTO, cluster, true, NULL, &e));
+	must(permission_set(store, "admin", "alice", ROLE_NO_CRYPTO, cluster, false, NULL, &e));
+	assert_int_equal(check("alice", "Cryptographer.Access", "vm:" VM), 0);
+	/* Where nothing changes below, it takes nothing there. */
+	must(permission_set(store, "admin", "bob", ROLE_READ_ONLY, cluster, false, id, &e));
+	must_fail(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, cluster, false, NULL, &e),
+		  -EACCES, "on cluster:" CLUSTER);
+	must(permission_set(store, "alice", "bob", ROLE_NO_CRYPTO, cluster, false, NULL, &e));
+}
+
+/* What one holds on an object alone, nobody gets on what is within it. */
+static void nobody_rises_below(void **state)
+{
+	static const char cluster[] = "cluster:" CLUSTER;
+	_cleanup_json_ json_t *encrypt = names("Cryptographer.Encrypt", "System.Read");
+
+	(void) state;
+	give("alice", ROLE_NO_CRYPTO, "global", true);
+	give("alice", ROLE_ADMINISTRATOR, cluster, false);
+	must_fail(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, cluster, true, NULL, &e),
+		  -EACCES, "all that is within cluster:" CLUSTER);
+	assert_int_equal(check("bob", "Cryptographer.Access", "vm:" VM), -EACCES);
+	must(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, cluster, false, NULL, &e));
+	must(permission_covers(store, "alice", "bob", &e));
+	give("bob", ROLE_ADMINISTRATOR, cluster, true);
+	must_fail(permission_covers(store, "alice", "bob", &e), -EACCES, "all that is within");
+	/* Roles count everywhere, global alone is not enough. */
+	give("alice", ROLE_ADMINISTRATOR, "global", false);
+	must_fail(role_create(store, "alice", "Own", encrypt, &e), -EACCES, "all that is within global");
+	/* Nothing is within a VM. */
+	give("alice", ROLE_ADMINISTRATOR, "vm:" VM, false);
+	must(permission_set(store, "alice", "bob", ROLE_ADMINISTRATOR, "vm:" VM, true, NULL, &e));
+}
+
+static void set_disabled(const char *name, bool disabled)
+{
+	_cleanup_json_ json_t *user = NULL;
+
+	must(store_get(store, "user", name, &user, &e));
+	json_object_set_new(user, "disabled", json_boolean(disabled));
+	must(store_update(store, "user", name, user, &e));
+}
+
+/* Who is disabled holds nothing now, and all of it again one day. */
+static void nobody_rises_while_disabled(void **state)
+{
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	give("alice", ROLE_NO_CRYPTO, "global", true);
+	give("bob", ROLE_ADMINISTRATOR, "global", true);
+	must(permission_set(store, NULL, "bob", ROLE_NO_CRYPTO, "cluster:" CLUSTER, true, id, &e));
+	set_disabled("bob", true);
+	must_fail(permission_remove(store, "alice", id, &e), -EACCES, "Cryptographer");
+	must_fail(permission_set(store, "alice", "bob", ROLE_READ_ONLY, "global", true, NULL, &e),
+		  -EACCES, "more rights");
+	set_disabled("bob", false);
+	assert_int_equal(check("bob", "Cryptographer.Access", "vm:" VM), -EACCES);
+}
+
 /* A role may be somebody's who has more: it is not emptied from below. */
 static void nobody_takes_from_above(void **state)
 {
@@ -366,14 +448,11 @@ static void one_administrator_stays(void **state)
 
 static void the_disabled_hold_nothing(void **state)
 {
-	_cleanup_json_ json_t *user = NULL;
 	privilege_set set;
 
 	(void) state;
 	give("alice", ROLE_ADMINISTRATOR, "global", true);
-	must(store_get(store, "user", "alice", &user, &e));
-	json_object_set_new(user, "disabled", json_true());
-	must(store_update(store, "user", "alice", user, &e));
+	set_disabled("alice", true);
 	assert_int_equal(check("alice", "System.View", NULL), -EACCES);
 	must(privilege_effective(store, "alice", NULL, &set, &e));
 	assert_int_equal(set, 0);
@@ -391,6 +470,9 @@ int main(void)
 		privilege_test(roles_of_ones_own),
 		privilege_test(nobody_rises),
 		privilege_test(nobody_rises_from_above),
+		privilege_test(nobody_rises_by_limiting),
+		privilege_test(nobody_rises_below),
+		privilege_test(nobody_rises_while_disabled),
 		privilege_test(nobody_takes_from_above),
 		privilege_test(permissions),
 		privilege_test(one_administrator_stays),
