@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The set of servers from inside: what its settings (servers.c) and its calls
+ * (servers-call.c) share.
+ */
+#ifndef VMCRYPT_KMIP_SERVERS_INTERNAL_H
+#define VMCRYPT_KMIP_SERVERS_INTERNAL_H
+
+#include <pthread.h>
+
+#include "kmip/servers.h"
+
+/**
+ * struct kmip_servers - a set
+ * @lock: of everything here and in the servers but their settings
+ * @changed: a connection was made or not, on CLOCK_MONOTONIC
+ * @running: threads that make connections
+ */
+struct kmip_servers {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned int timeout;
+	unsigned int running;
+	struct kmip_server *servers[KMIP_SERVERS_MAX];
+	size_t n;
+};
+
+/** servers_unref() - under the lock: give back a reference to a server */
+void servers_unref(struct kmip_server *server);
+
+/**
+ * servers_keep() - under the lock: keep a connection for the next call, if there is room
+ *
+ * The connection has no reference to its server while it is idle.
+ */
+void servers_keep(struct kmip_connection *connection);
+
+#endif
