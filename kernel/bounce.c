@@ -30,6 +30,8 @@
 #include <linux/percpu.h>
 #include <linux/spinlock.h>
 
+#include "trace.h"
+
 #define CHUNK_ORDER		(16 - PAGE_SHIFT > 0 ? 16 - PAGE_SHIFT : 0)
 #define CHUNK_BYTES		(PAGE_SIZE << CHUNK_ORDER)
 #define CHUNK_WORTH_BYTES	(CHUNK_BYTES / 2)	/* from here a chunk is taken */
@@ -200,18 +202,19 @@ bool vmcrypt_bounce_try(struct vmcrypt_bounce *bounce, struct vmcrypt_reserve *r
 void vmcrypt_bounce_wait(struct vmcrypt_bounce *bounce, struct vmcrypt_reserve *reserve,
 			 unsigned int bytes)
 {
-	unsigned int len;
+	unsigned int len, left;
 
 	might_sleep();
 	make_empty(bounce);
 
 	mutex_lock(&reserve->lock);
-	for (; bytes; bytes -= len) {
+	for (left = bytes; left; left -= len) {
 		if (is_full(bounce))
 			grow(bounce, mempool_alloc(&reserve->pool, GFP_NOIO));
-		len = min_t(unsigned int, bytes, PAGE_SIZE);
+		len = min_t(unsigned int, left, PAGE_SIZE);
 		add_segment(bounce, mempool_alloc(&reserve->pool, GFP_NOIO), len);
 	}
+	trace_vmcrypt_reserve(bytes, READ_ONCE(reserve->pool.curr_nr));
 	mutex_unlock(&reserve->lock);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints for keys, errors, and work that a helper does for another CPU. None
- * carries a key.
+ * Tracepoints for keys, errors, work that a helper does for another CPU, and writes
+ * that memory is short for. None carries a key.
  *
  * Copyright (C) 2026 The vmcrypt authors
  */
@@ -113,6 +113,21 @@ DEFINE_EVENT(vmcrypt_helped, vmcrypt_take_over,
 DEFINE_EVENT(vmcrypt_helped, vmcrypt_piece,
 	TP_PROTO(dev_t dev, sector_t sector, u32 bytes, bool write),
 	TP_ARGS(dev, sector, bytes, write)
+);
+
+/* a write has waited for its memory; so many pages of the reserve are left */
+TRACE_EVENT(vmcrypt_reserve,
+	TP_PROTO(u32 bytes, u32 left),
+	TP_ARGS(bytes, left),
+	TP_STRUCT__entry(
+		__field(u32, bytes)
+		__field(u32, left)
+	),
+	TP_fast_assign(
+		__entry->bytes = bytes;
+		__entry->left = left;
+	),
+	TP_printk("bytes=%u left=%u", __entry->bytes, __entry->left)
 );
 
 #endif /* _VMCRYPT_TRACE_H */
