@@ -177,7 +177,7 @@ static int require_changes(struct api_call *call, const struct host_changes *cha
 
 int api_hosts_change(struct api_call *call, json_t **ret, struct error *e)
 {
-	struct host_changes changes = { .name = NULL };
+	struct host_changes changes = { .actor = call->user };
 	int r = read_changes(call, &changes, e);
 
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include "manager/keys.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
+#include "manager/permission_move.h"
 #include "manager/provider_native.h"
 #include "manager/store.h"
 
@@ -289,12 +290,14 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 static int move_vm(struct store *store, void *userdata, struct error *e)
 {
 	struct vm_change *change = userdata;
-	const char *id = change->call->params[0];
-	_cleanup_json_ json_t *document = NULL;
+	const char *id = change->call->params[0], *user = change->call->user;
+	_cleanup_json_ json_t *document = NULL, *rights = NULL;
 	int r = store_get(store, "vm", id, &document, e);
 
 	if (r == 0)
 		r = read_before(change, e);
+	if (r == 0)
+		r = permission_before_move(store, user, "vm", id, &rights, e);
 	if (r < 0)
 		return r;
 	json_object_del(document, "cluster");
@@ -302,6 +305,8 @@ static int move_vm(struct store *store, void *userdata, struct error *e)
 	r = set_text(document, change->kind, change->place, e);
 	if (r == 0)
 		r = store_update(store, "vm", id, document, e);
+	if (r == 0)
+		r = permission_after_move(store, user, rights, e);
 	return r < 0 ? r : keys_withdraw_vm(change->call->manager, change->before, id, e);
 }
 

@@ -14,6 +14,7 @@
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/permission_move.h"
 #include "manager/store.h"
 
 struct change {
@@ -53,6 +54,19 @@ static int move(struct store *store, struct change *change, json_t *document, st
 	return r;
 }
 
+/* Written down, and nobody has risen by it. */
+static int keep(struct store *store, struct change *change, const json_t *document,
+		struct error *e)
+{
+	const char *actor = change->changes->actor;
+	_cleanup_json_ json_t *before = NULL;
+	int r = permission_before_move(store, actor, "host", change->host, &before, e);
+
+	if (r == 0)
+		r = store_update(store, "host", change->host, document, e);
+	return r < 0 ? r : permission_after_move(store, actor, before, e);
+}
+
 static int apply(struct store *store, void *userdata, struct error *e)
 {
 	struct change *change = userdata;
@@ -64,7 +78,7 @@ static int apply(struct store *store, void *userdata, struct error *e)
 	if (r == 0 && change->changes->name)
 		r = host_set_string(document, "name", change->changes->name, e);
 	if (r == 0)
-		r = store_update(store, "host", change->host, document, e);
+		r = keep(store, change, document, e);
 	if (r == 0 && change->moved)
 		r = keys_withdraw_cluster(change->m, change->host, change->left, e);
 	return r;

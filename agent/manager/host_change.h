@@ -9,10 +9,12 @@ struct manager;
 /**
  * struct host_changes - what becomes different; NULL: stays
  * @cluster: "": in none
+ * @actor: user who changes it, who is not to rise by that; NULL: the manager itself
  */
 struct host_changes {
 	const char *name;
 	const char *cluster;
+	const char *actor;
 };
 
 /**
@@ -22,7 +24,7 @@ struct host_changes {
  * now when it is connected, else when it connects (keys_withdraw()).
  *
  * Return: 0; -EBUSY: encrypted disks are attached that would be left behind; -EEXIST (name),
- * -ENOENT, -EINVAL with EXIT_USAGE.
+ * -ENOENT, -EINVAL with EXIT_USAGE, -EACCES with EXIT_NOT_ALLOWED (@actor would rise).
  */
 int host_change(struct manager *m, const char *host, const struct host_changes *changes,
 		struct error *e);

@@ -2,6 +2,7 @@
 /* Who may do what: the table, the roles, the tree, and that nobody rises by themselves. */
 #include "manager_fixture.h"
 
+#include "manager/permission_move.h"
 #include "manager/privilege.h"
 
 #define CLUSTER	"11111111-1111-4111-8111-111111111111"
@@ -373,6 +374,37 @@ static void nobody_rises_while_disabled(void **state)
 	assert_int_equal(check("bob", "Cryptographer.Access", "vm:" VM), -EACCES);
 }
 
+static void place(const char *kind, const char *id, const char *cluster, const char *host)
+{
+	_cleanup_json_ json_t *document = json_pack("{s:s, s:s?, s:s?}", "name", id, "cluster", cluster,
+						    "host", host);
+
+	must(store_update(store, kind, id, document, &e));
+}
+
+/* Rights come of the place: what one is restricted on does not get free by being moved. */
+static void nobody_rises_by_moving(void **state)
+{
+	_cleanup_json_ json_t *vm = NULL, *host = NULL, *nobody = NULL;
+
+	(void) state;
+	give("alice", ROLE_ADMINISTRATOR, "global", true);
+	give("alice", ROLE_READ_ONLY, "cluster:" CLUSTER, true);
+	must(permission_before_move(store, "alice", "vm", VM, &vm, &e));
+	must(permission_after_move(store, "alice", vm, &e));
+	place("vm", VM, OTHER, NULL);
+	must_fail(permission_after_move(store, "alice", vm, &e), -EACCES, "vm:" VM);
+	must(permission_before_move(store, NULL, "vm", VM, &nobody, &e));
+	must(permission_after_move(store, NULL, nobody, &e));
+	/* With a host go the VMs that are registered to it. */
+	give("bob", ROLE_READ_ONLY, "global", true);
+	give("bob", ROLE_ADMINISTRATOR, "cluster:" OTHER, true);
+	must(permission_before_move(store, "bob", "host", ALONE, &host, &e));
+	assert_int_equal(json_object_size(host), 1);
+	place("host", ALONE, OTHER, NULL);
+	must_fail(permission_after_move(store, "bob", host, &e), -EACCES, "vm:" VM_ALONE);
+}
+
 /* A role may be somebody's who has more: it is not emptied from below. */
 static void nobody_takes_from_above(void **state)
 {
@@ -473,6 +505,7 @@ int main(void)
 		privilege_test(nobody_rises_by_limiting),
 		privilege_test(nobody_rises_below),
 		privilege_test(nobody_rises_while_disabled),
+		privilege_test(nobody_rises_by_moving),
 		privilege_test(nobody_takes_from_above),
 		privilege_test(permissions),
 		privilege_test(one_administrator_stays),

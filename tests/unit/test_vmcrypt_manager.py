@@ -287,6 +287,33 @@ def clusters_and_vms():
           [("intent", None), ("outcome", "ok")], "events")
 
 
+def nobody_rises():
+    """A VM of a cluster where one may do little is not moved to one where one may do all"""
+    here, there = (ask("POST", "/clusters", {"name": name})[1]["id"] for name in ("here", "there"))
+    vm = ask("POST", "/vms", {"name": "moved", "cluster": here})[1]["id"]
+    mover = ["System.View", "Cryptographer.RegisterVM", "Cryptographer.Migrate"]
+    equal(ask("POST", "/roles", {"name": "mover", "privileges": mover})[0], 201, "role")
+    equal(ask("POST", "/users", {"name": "mona", "password": "mona-password"})[0], 201, "user")
+    for role, on in ("mover", here), ("Administrator", there):
+        equal(ask("POST", "/permissions", {"user": "mona", "role": role, "object": "cluster:" + on})[0], 201, role)
+    log_in("mona", "mona-password", "mona")
+    status, answer = ask("PATCH", "/vms/" + vm, {"cluster": there}, token="mona")
+    refused(status, answer, 403)
+    assert "where it is" in answer["error"]["text"], answer
+    equal(ask("GET", "/vms/" + vm)[1]["cluster"], here, "stayed")
+    ask("POST", "/permissions", {"user": "mona", "role": "mover", "object": "cluster:" + there})
+    equal(ask("PATCH", "/vms/" + vm, {"cluster": there}, token="mona")[0], 200, "with no more rights there")
+    # A restriction that does not propagate is none below
+    ask("POST", "/permissions", {"user": "mona", "role": "Administrator", "object": "cluster:" + there})
+    limit = {"user": "mona", "role": "NoCryptoAdmin", "object": "cluster:" + here}
+    ask("POST", "/permissions", {**limit, "role": "Administrator", "object": "global"})
+    ask("POST", "/permissions", limit)
+    refused(*ask("POST", "/permissions", {**limit, "propagate": False}, token="mona"), 403)
+    equal(ask("DELETE", "/users/mona")[0], 204, "user")
+    for target in "/roles/mover", "/vms/" + vm, "/clusters/" + here, "/clusters/" + there:
+        equal(ask("DELETE", target)[0], 204, target)
+
+
 def secret_of(token):
     """Its second half: the first one is the authority's fingerprint"""
     raw = base64.urlsafe_b64decode(token.removeprefix("vmj1.") + "==")
@@ -587,7 +614,7 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, hosts, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
+         clusters_and_vms, nobody_rises, hosts, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
          wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "kms" in STATE:
