@@ -16,8 +16,9 @@ CACHE = os.environ.get("VMCRYPT_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "vmcrypt")
 IMAGES = os.path.join(CACHE, "machines")
 KERNEL = os.path.join(CACHE, "kernel-6.1/vmlinuz")
+KVM = subprocess.run([os.path.join(TOP, "scripts/kvm-works")], check=False).returncode == 0
 # Times are those of a machine with KVM; an emulated one on a busy one takes much longer
-PATIENCE = 1 if os.access("/dev/kvm", os.W_OK) else 6
+PATIENCE = 1 if KVM else 6
 BOOT_TIMEOUT = 150 * PATIENCE  # s
 
 
@@ -46,7 +47,7 @@ class Machine:
                           "-append", "console=ttyS0 loglevel=5 audit=0 panic=-1 oops=panic no_timer_check "
                                      "watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 "
                                      "systemd.show_status=false net.ifnames=1"]
-        if os.access("/dev/kvm", os.W_OK):
+        if KVM:
             self.arguments += ["-accel", "kvm", "-cpu", "host"]
         else:
             self.arguments += ["-accel", "tcg,thread=multi", "-cpu", "max"]
