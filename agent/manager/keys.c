@@ -163,7 +163,7 @@ static int make_recorded(struct asking *a, struct provider_set *set, const json_
 		return r;
 	r = make(a, set, json_text(args, "vm"), disk, key, ret);
 	event.key = key[0] ? key : NULL;
-	event.type = r < 0 ? EVENT_FAILED : NULL;
+	event.failed_type = EVENT_FAILED;
 	(void)record_end(a->m->store, id, &event, r < 0 ? &a->failure.error : NULL);
 	return r;
 }
@@ -252,7 +252,7 @@ static int get_recorded(struct asking *a, const char *provider, const char *key,
 	if (r < 0)
 		return r;
 	r = fetch_and_seal(a, provider, key, ret);
-	event.type = r < 0 ? key_failure_event(&a->failure) : NULL;
+	event.failed_type = key_failure_event(&a->failure);
 	(void)record_end(a->m->store, id, &event, r < 0 ? &a->failure.error : NULL);
 	if (r < 0)
 		keywatch_want(a->m->watch, a->host, provider, key);
@@ -302,7 +302,7 @@ static int make_host_key(struct host_key *k, const char *user, struct error *e)
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct key_failure failure = { .why = KEYSTATE_AVAILABLE };
 	struct record_event event = { .user = user, .operation = "host.key", .type = EVENT_HOST_KEY,
-				      .object = object, .host = k->host };
+				      .failed_type = EVENT_FAILED, .object = object, .host = k->host };
 	int r;
 
 	snprintf(object, sizeof(object), "host:%.36s", k->host);
@@ -311,7 +311,6 @@ static int make_host_key(struct host_key *k, const char *user, struct error *e)
 		return r;
 	r = key_make(k->m, k->set, &owner, k->key, /* ret= */ NULL, &failure);
 	event.key = k->key[0] ? k->key : NULL;
-	event.type = r < 0 ? EVENT_FAILED : NULL;
 	(void)record_end(k->m->store, id, &event, r < 0 ? &failure.error : NULL);
 	if (r < 0 && e)
 		*e = failure.error;

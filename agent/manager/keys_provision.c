@@ -112,8 +112,8 @@ static void flush(struct provision *p)
 	_cleanup_json_ json_t *data = json_pack("{s:O}", "keys", p->ids);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = RECORD_TYPE_OPERATION, .object = object, .host = p->host,
-				      .data = data };
+				      .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
+				      .object = object, .host = p->host, .data = data };
 	struct error e = ERROR_NULL;
 	int r;
 
@@ -125,7 +125,6 @@ static void flush(struct provision *p)
 	r = record_begin(p->m->store, &event, id, &e);
 	if (r == 0) {
 		r = send_batch(p, &e);
-		event.type = r < 0 ? EVENT_HOST : NULL;
 		(void)record_end(p->m->store, id, &event, r < 0 ? &e : NULL);
 	}
 	if (r < 0)
@@ -139,11 +138,13 @@ static void note_missing(struct provision *p)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:I, s:s}", "missing", (json_int_t)p->missing,
 						"reason", keystate_name(p->why.why));
+	char object[6 + UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = key_failure_event(&p->why), .host = p->host,
-				      .data = data };
+				      .type = key_failure_event(&p->why), .object = object,
+				      .host = p->host, .data = data };
 	struct error e = ERROR_NULL;
 
+	snprintf(object, sizeof(object), "host:%.36s", p->host);
 	if (p->missing && record_note(p->m->store, &event, p->why.error.text, &e) < 0)
 		log_warning("Cannot record that host %s misses keys: %s", p->view.name, e.text);
 }

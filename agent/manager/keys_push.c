@@ -56,7 +56,8 @@ static int push_recorded(struct manager *m, const char *host, const struct key_p
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", push->set->id);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = RECORD_TYPE_OPERATION, .object = object, .key = push->key,
+				      .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
+				      .object = object, .key = push->key,
 				      .host = host, .vm = push->vm, .data = data };
 	int r;
 
@@ -65,7 +66,6 @@ static int push_recorded(struct manager *m, const char *host, const struct key_p
 	if (r < 0)
 		return r;
 	r = send_key(m, host, sealed, e);
-	event.type = r < 0 ? EVENT_HOST : NULL;
 	(void)record_end(m->store, id, &event, r < 0 ? e : NULL);
 	return r;
 }

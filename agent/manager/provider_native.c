@@ -274,7 +274,8 @@ static int recorded(struct native_push *p, const char *operation, const json_t *
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", json_text(document, "id"));
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = operation,
-				      .type = RECORD_TYPE_OPERATION, .object = object, .host = p->host,
+				      .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
+				      .object = object, .host = p->host,
 				      .data = data };
 	int r;
 
@@ -283,7 +284,6 @@ static int recorded(struct native_push *p, const char *operation, const json_t *
 	if (r < 0)
 		return r;
 	r = work(p, document, e);
-	event.type = r < 0 ? EVENT_HOST : NULL;
 	(void)record_end(p->m->store, id, &event, r < 0 ? e : NULL);
 	return r;
 }

@@ -144,17 +144,21 @@ static int make_probe_key(struct manager *m, struct provider_set *set, const cha
 			  struct error *e)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", set->id);
+	char object[9 + UUID_TEXT_SIZE];
 	struct record_event event = { .user = user, .operation = "provider.probe-key",
-				      .type = "com.vmware.vc.crypto.Operation", .data = data };
+				      .type = RECORD_TYPE_OPERATION,
+				      .failed_type = "com.vmware.vc.kms.crypto.KeyGenerateFail",
+				      .object = object, .data = data };
 	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
 	char id[UUID_TEXT_SIZE];
-	int r = record_begin(m->store, &event, id, e);
+	int r;
 
+	snprintf(object, sizeof(object), "provider:%.36s", set->id);
+	r = record_begin(m->store, &event, id, e);
 	if (r < 0)
 		return r;
 	r = key_make_probe(set, &why);
 	event.key = r < 0 ? NULL : set->probe_key;
-	event.type = r < 0 ? "com.vmware.vc.kms.crypto.KeyGenerateFail" : NULL;
 	(void)record_end(m->store, id, &event, r < 0 ? &why.error : NULL);
 	if (r < 0 && e)
 		*e = why.error;

@@ -32,11 +32,13 @@ static void note(const struct look *look, const char *type, const char *server, 
 	_cleanup_json_ json_t *data = json_pack("{s:s, s:s, s:s?}", "provider", look->id,
 						"provider_name", json_text(look->document, "name"),
 						"server", server);
+	char object[9 + UUID_TEXT_SIZE];
 	const struct record_event event = { .user = RECORD_USER_MANAGER,
 					    .operation = "provider.watch", .type = type,
-					    .data = data };
+					    .object = object, .data = data };
 	struct error e = ERROR_NULL;
 
+	snprintf(object, sizeof(object), "provider:%.36s", look->id);
 	if (record_note(look->m->store, &event, text, &e) < 0)
 		log_warning("Cannot record how provider %s is: %s", json_text(look->document, "name"),
 			    e.text);

@@ -58,9 +58,9 @@ static int set_data(json_t *row, const json_t *data, struct error *e)
 	return json_object_set(row, "data", copy) < 0 ? error_oom(e) : 0;
 }
 
-/* All but seq, time and hash, which a row gets when it is appended. */
-static int row_new(const struct record_event *ev, const char *id, const char *phase,
-		   const char *result, json_t **ret, struct error *e)
+/* All but seq, time and hash, which a row gets when it is appended. @type: what it tells */
+static int row_new(const struct record_event *ev, const char *type, const char *id,
+		   const char *phase, const char *result, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *row = NULL;
 	int r;
@@ -69,7 +69,7 @@ static int row_new(const struct record_event *ev, const char *id, const char *ph
 			"id", id, "phase", phase,
 			"user", text_json(ev->user, 256),
 			"operation", text_json(ev->operation, 128),
-			"type", text_json(ev->type, 128),
+			"type", text_json(type, 128),
 			"object", text_json(ev->object, 512),
 			"key", text_json(ev->key, 512),
 			"result", text_json(result, ERROR_TEXT_SIZE),
@@ -211,7 +211,7 @@ int record_begin(struct store *s, const struct record_event *ev, char ret_id[UUI
 	if (r == 0)
 		r = new_id(id, &own);
 	if (r == 0)
-		r = row_new(ev, id, "intent", NULL, &row, &own);
+		r = row_new(ev, /* type= */ NULL, id, "intent", NULL, &row, &own);
 	if (r == 0)
 		r = store_write(s, append_work, row, &own);
 	if (r == 0) {
@@ -232,7 +232,7 @@ int record_note(struct store *s, const struct record_event *ev, const char *resu
 
 	r = new_id(id, e);
 	if (r == 0)
-		r = row_new(ev, id, "note", result, &row, e);
+		r = row_new(ev, ev->type, id, "note", result, &row, e);
 	if (r == 0)
 		r = store_write(s, append_work, row, e);
 	return r;
@@ -242,6 +242,7 @@ int record_note(struct store *s, const struct record_event *ev, const char *resu
 struct outcome {
 	const char *id;
 	const struct record_event *ev;	/* NULL: as the intent */
+	const char *type;
 	const char *result;
 };
 
@@ -267,7 +268,7 @@ static int read_intent(struct store *s, const char *id, json_t **ret, struct err
 	return json_parse(text, size, RECORD_ROW_MAX, "event", ret, e);
 }
 
-/* What the outcome does not say is taken from the intent. */
+/* What the outcome does not say is taken from the intent, which has no type. */
 static int merge(json_t *row, const json_t *intent, struct error *e)
 {
 	const char *name;
@@ -292,8 +293,8 @@ static int end_work(struct store *s, void *userdata, struct error *e)
 
 	r = read_intent(s, outcome->id, &intent, e);
 	if (r == 0)
-		r = row_new(outcome->ev ? outcome->ev : &nothing, outcome->id, "outcome",
-			    outcome->result, &row, e);
+		r = row_new(outcome->ev ? outcome->ev : &nothing, outcome->type, outcome->id,
+			    "outcome", outcome->result, &row, e);
 	if (r == 0)
 		r = merge(row, intent, e);
 	if (r == 0)
@@ -309,8 +310,11 @@ int record_end(struct store *s, const char *id, const struct record_event *ev,
 	bool failed = failure && error_is_set(failure);
 	struct outcome outcome = { .id = id, .ev = ev, .result = failed ? failure->text : "ok" };
 	struct error e = ERROR_NULL;
-	int r = store_write(s, end_work, &outcome, &e);
+	int r;
 
+	if (ev)
+		outcome.type = failed ? ev->failed_type : ev->type;
+	r = store_write(s, end_work, &outcome, &e);
 	if (r < 0)
 		log_error("The outcome of %s (%s) cannot be recorded: %s",
 			  ev && ev->operation ? ev->operation : id, outcome.result, e.text);

@@ -41,7 +41,8 @@
  * struct record_event - what is done, or was refused
  * @user: who wants it
  * @operation: "key.new", "host.join" and so on; a route where one was refused
- * @type: vSphere's name of the event, or NULL
+ * @type: vSphere's name of the event that it was done, or NULL. An intent has none
+ * @failed_type: of the event that it failed; or NULL
  * @object: "host:UUID" and so on, what it is done to; or NULL
  * @key: key ID, NULL when there is none (yet)
  * @host: UUID, or NULL
@@ -54,6 +55,7 @@ struct record_event {
 	const char *user;
 	const char *operation;
 	const char *type;
+	const char *failed_type;
 	const char *object;
 	const char *key;
 	const char *host;

@@ -319,7 +319,7 @@ static void not_backed_up_is_said_each_day(void **state)
 {
 	const struct record_filter f = { .operation = "provider.watch" };
 	_cleanup_json_ json_t *rows = json_array();
-	char id[UUID_TEXT_SIZE];
+	char id[UUID_TEXT_SIZE], object[9 + UUID_TEXT_SIZE];
 
 	(void) state;
 	make("n", "native", id);
@@ -330,6 +330,8 @@ static void not_backed_up_is_said_each_day(void **state)
 	assert_int_equal(json_array_size(rows), 2);
 	assert_string_equal(json_text(json_array_get(rows, 0), "type"),
 			    "com.vmware.vc.kms.crypto.NotBackedUp");
+	snprintf(object, sizeof(object), "provider:%s", id);
+	assert_string_equal(json_text(json_array_get(rows, 0), "object"), object);
 }
 
 #include "keys_commands.h"
