@@ -12,7 +12,7 @@
 #include "cli/fields.h"
 
 #define CLI_POSITIONALS_MAX	3
-#define CLI_OPTIONS_MAX		12
+#define CLI_OPTIONS_MAX		16
 
 /**
  * enum cli_kind - what an argument is, and so how it reaches the agent
@@ -114,6 +114,7 @@ enum cli_secret {
  * @summary: one line, no full stop
  * @details: text for --help, lines up to 76 columns; %NULL for none
  * @secret: see &enum cli_secret
+ * @paged: with @route: what event_pages_run() does
  * @open: with @route: needs no session
  * @keeps_token: with @route: the answer's ``token`` goes into the file for it
  * @saved_base64: @saved is in base64, and the file gets the bytes
@@ -138,6 +139,7 @@ struct cli_command {
 	const char *summary;
 	const char *details;
 	enum cli_secret secret;
+	bool paged;
 	bool open;
 	bool keeps_token;
 	bool saved_base64;

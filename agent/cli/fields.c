@@ -90,22 +90,27 @@ void fields_print_object(FILE *out, const struct field *fields, size_t n_fields,
 		fputs("No memory to print this.\n", out);
 }
 
-void fields_print_list(FILE *out, const struct field *fields, size_t n_fields,
-		       const json_t *array, const char *none)
+void fields_print_rows(FILE *out, const struct field *fields, size_t n_fields,
+		       const json_t *array, bool labels)
 {
 	_cleanup_table_ struct text_table table = { .n_columns = n_fields };
 	json_t *object;
 	size_t i;
 
-	if (json_array_size(array) == 0) {
-		fprintf(out, "%s\n", none);
-		return;
-	}
-	for (i = 0; i < n_fields; i++)
+	for (i = 0; labels && i < n_fields; i++)
 		text_table_add(&table, strdup(fields[i].label));
 	json_array_foreach(array, i, object)
 		for (size_t j = 0; j < n_fields; j++)
 			add_value(&table, &fields[j], object);
 	if (text_table_print(&table, out) < 0)
 		fputs("No memory to print this.\n", out);
+}
+
+void fields_print_list(FILE *out, const struct field *fields, size_t n_fields,
+		       const json_t *array, const char *none)
+{
+	if (json_array_size(array) > 0)
+		fields_print_rows(out, fields, n_fields, array, /* labels= */ true);
+	else
+		fprintf(out, "%s\n", none);
 }

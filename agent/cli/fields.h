@@ -4,6 +4,7 @@
 #define CLI_FIELDS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -54,6 +55,13 @@ void fields_print_object(FILE *out, const struct field *fields, size_t n_fields,
  */
 void fields_print_list(FILE *out, const struct field *fields, size_t n_fields,
 		       const json_t *array, const char *none);
+
+/**
+ * fields_print_rows - the same of one of several pages
+ * @labels: whether the columns' labels stand above them
+ */
+void fields_print_rows(FILE *out, const struct field *fields, size_t n_fields,
+		       const json_t *array, bool labels);
 
 /**
  * fields_string - a member that is a string, made safe to print

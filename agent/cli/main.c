@@ -26,7 +26,7 @@ static int run(const struct cli_call *call, struct error *e)
 	if ((call->command->secret != CLI_SECRET_NONE || call->manager) &&
 	    harden_process(/* lock_memory= */ !call->manager, e) < 0)
 		return (int)e->status;
-	return call->manager ? manager_run(call, stdout, e) :
+	return call->manager ? manager_run(call, stdout, stderr, e) :
 			       cli_run(call, stdout, stderr, e);
 }
 

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/event_pages.h"
 #include "cli/manager_files.h"
 #include "cli/rest.h"
 #include "cli/run.h"
 #include "cli/secret_source.h"
-#include "cli/text.h"
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/fileio.h"
@@ -121,7 +121,7 @@ static int token_path(const struct cli_call *call, char **ret, struct error *e)
 }
 
 /* A session's token, or none where a certificate says who asks. */
-static int read_token(const struct cli_call *call, struct secret *ret, struct error *e)
+int manager_read_token(const struct cli_call *call, struct secret *ret, struct error *e)
 {
 	_cleanup_free_ char *path = NULL;
 	int r;
@@ -251,27 +251,38 @@ const char *manager_route(const struct cli_call *call)
 	return call->command->route;
 }
 
-static int request(const struct cli_call *call, json_t **ret, struct error *e)
+static struct rest_target target_of(const struct cli_call *call)
 {
-	const char *route = manager_route(call);
-	struct rest_target target = {
+	return (struct rest_target) {
 		.url = call->manager,
 		.ca = call->ca,
 		.certificate = call->certificate,
 		.certificate_key = call->certificate_key ? call->certificate_key : call->certificate,
 	};
+}
+
+/* The session, and the objects that names stand for. */
+static int prepare(const struct cli_call *call, struct rest_target *target, struct error *e)
+{
+	int r = call->command->keeps_token ? 0 : manager_read_token(call, &target->token, e);
+
+	if (r == 0)
+		r = resolve(target, call->command->positionals, call->args, e);
+	if (r == 0)
+		r = resolve(target, call->command->options, call->args, e);
+	return r;
+}
+
+static int request(const struct cli_call *call, json_t **ret, struct error *e)
+{
+	const char *route = manager_route(call);
+	struct rest_target target = target_of(call);
 	_cleanup_free_ char *path = NULL, *method = strndup(route, strcspn(route, " "));
-	const char *format = json_string_value(json_object_get(call->args, "format"));
 	int r;
 
 	if (!method)
 		return error_oom(e);
-	target.text = format && strcmp(format, "csv") == 0;
-	r = call->command->keeps_token ? 0 : read_token(call, &target.token, e);
-	if (r == 0)
-		r = resolve(&target, call->command->positionals, call->args, e);
-	if (r == 0)
-		r = resolve(&target, call->command->options, call->args, e);
+	r = prepare(call, &target, e);
 	if (r == 0)
 		r = manager_read_files(call, e);
 	if (r == 0)
@@ -280,6 +291,17 @@ static int request(const struct cli_call *call, json_t **ret, struct error *e)
 		r = add_password(call, call->args, e);
 	if (r == 0)
 		r = rest_call(&target, method, path, has_body(route) ? call->args : NULL, ret, e);
+	secret_done(&target.token);
+	return r;
+}
+
+static int run_pages(const struct cli_call *call, FILE *out, FILE *err, struct error *e)
+{
+	struct rest_target target = target_of(call);
+	int r = prepare(call, &target, e);
+
+	if (r == 0)
+		r = event_pages_run(call, &target, out, err, e);
 	secret_done(&target.token);
 	return r;
 }
@@ -297,23 +319,6 @@ static void show(const struct cli_command *c, FILE *out, const json_t *answer)
 		fputs("Done.\n", out);
 }
 
-/* Lines, with what others have written in them: nothing of it may move a terminal. */
-static int print_text(FILE *out, const char *text)
-{
-	while (*text) {
-		size_t size = strcspn(text, "\r\n");
-		_cleanup_free_ char *line = strndup(text, size);
-		_cleanup_free_ char *safe = line ? text_safe(line) : NULL;
-
-		if (!safe)
-			return -ENOMEM;
-		fprintf(out, "%s\n", safe);
-		text += size;
-		text += strspn(text, "\r") + (text[strspn(text, "\r")] == '\n');
-	}
-	return 0;
-}
-
 static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, struct error *e)
 {
 	const struct cli_command *c = call->command;
@@ -321,10 +326,7 @@ static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, s
 
 	if (r < 0)
 		return r;
-	if (json_is_string(answer)) {
-		if (print_text(out, json_string_value(answer)) < 0)
-			return error_oom(e);
-	} else if (!call->json) {
+	if (!call->json) {
 		show(c, out, answer);
 	} else {
 		json_dumpf(answer ? answer : json_null(), out,
@@ -359,14 +361,18 @@ static int request_to_file(const struct cli_call *call, json_t **ret, struct err
 	return 0;
 }
 
-int manager_run(const struct cli_call *call, FILE *out, struct error *e)
+static int run_once(const struct cli_call *call, FILE *out, struct error *e)
 {
 	_cleanup_json_ json_t *answer = NULL;
-	int r;
+	int r = request_to_file(call, &answer, e);
 
-	r = request_to_file(call, &answer, e);
-	if (r == 0)
-		r = take_answer(call, out, answer, e);
+	return r < 0 ? r : take_answer(call, out, answer, e);
+}
+
+int manager_run(const struct cli_call *call, FILE *out, FILE *err, struct error *e)
+{
+	int r = call->command->paged ? run_pages(call, out, err, e) : run_once(call, out, e);
+
 	if (r >= 0)
 		return r;
 	if (call->json)

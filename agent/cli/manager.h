@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cli/parse.h"
+#include "common/secret.h"
 
 /**
  * manager_command() - one of the manager's commands
@@ -49,9 +50,18 @@ const char *manager_route(const struct cli_call *call);
 int manager_path(const char *route, json_t *args, char **ret, struct error *e);
 
 /**
+ * manager_read_token() - the token of the session that a call is to be made in
+ * @ret: empty where a certificate says who asks
+ *
+ * Return: 0; -ENOENT (EXIT_NOT_ALLOWED): there is no session; what the file answered.
+ */
+int manager_read_token(const struct cli_call *call, struct secret *ret, struct error *e);
+
+/**
  * manager_run() - do what a call says, at the manager
  * @call: the call, with a command of manager_command()
  * @out: where results go
+ * @err: where it is told how it goes on
  * @e: on failure, the words; &error.status is the exit status
  *
  * A failure is printed as JSON to @out where the call wants JSON; the caller
@@ -59,6 +69,6 @@ int manager_path(const char *route, json_t *args, char **ret, struct error *e);
  *
  * Return: the exit status (&enum exit_status).
  */
-int manager_run(const struct cli_call *call, FILE *out, struct error *e);
+int manager_run(const struct cli_call *call, FILE *out, FILE *err, struct error *e);
 
 #endif

@@ -9,7 +9,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 
-#define ANSWER_MAX	(4U << 20)	/* bytes */
+#define ANSWER_MAX	(32U << 20)	/* bytes; 1000 events of 16 KiB are 16 MiB */
 #define ANSWER_FIRST	4096U		/* bytes */
 #define CONNECT_S	10
 #define ANSWER_S	120		/* a backup derives keys for some seconds */
@@ -146,10 +146,6 @@ static int read_answer(const struct rest_target *target, long http, const struct
 	bool good = http >= 200 && http < 300;
 	int r = 0;
 
-	if (good && target->text) {
-		*ret = json_stringn(a->data, a->size);
-		return *ret ? 0 : error_fail(e, EPROTO, "The manager's answer is no UTF-8");
-	}
 	if (a->size > 0)
 		r = json_parse(a->data, a->size, ANSWER_MAX, "answer of the manager", &body, e);
 	if (good && r < 0)
@@ -247,6 +243,26 @@ static int set_request(struct request *rq, const char *method, const char *path,
 	return 0;
 }
 
+/* libcurl asks about once a second, and when something has come. */
+static int is_interrupted(void *userdata, curl_off_t down_all, curl_off_t down, curl_off_t up_all,
+			  curl_off_t up)
+{
+	(void)down_all;
+	(void)down;
+	(void)up_all;
+	(void)up;
+	return interrupt_wait(userdata, /* ms= */ 0);
+}
+
+static void set_interrupt(struct request *rq)
+{
+	if (!rq->target->interrupt)
+		return;
+	set_number(rq, CURLOPT_NOPROGRESS, 0);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_XFERINFOFUNCTION, is_interrupted);
+	rq->lib.easy_setopt(rq->curl, CURLOPT_XFERINFODATA, rq->target->interrupt);
+}
+
 static int perform(struct request *rq, json_t **ret, struct error *e)
 {
 	__attribute__((cleanup(answer_done))) struct answer answer = { 0 };
@@ -259,6 +275,8 @@ static int perform(struct request *rq, json_t **ret, struct error *e)
 	rq->lib.easy_setopt(rq->curl, CURLOPT_WRITEDATA, &answer);
 	code = rq->lib.easy_perform(rq->curl);
 	rq->lib.easy_getinfo(rq->curl, CURLINFO_RESPONSE_CODE, &http);
+	if (code == CURLE_ABORTED_BY_CALLBACK)
+		return error_fail(e, EINTR, "Interrupted");
 	if (code == CURLE_WRITE_ERROR)
 		return error_fail(e, EFBIG, "The manager's answer is longer than %u bytes, or memory ran out",
 				  ANSWER_MAX);
@@ -288,6 +306,7 @@ int rest_call(const struct rest_target *target, const char *method, const char *
 		return error_oom(e);
 	set_tls(&rq);
 	set_bounds(&rq);
+	set_interrupt(&rq);
 	r = set_request(&rq, method, path, &text);
 	return r < 0 ? error_oom(e) : perform(&rq, ret, e);
 }

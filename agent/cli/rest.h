@@ -4,8 +4,8 @@
 #define CLI_REST_H
 
 #include <jansson.h>
-#include <stdbool.h>
 
+#include "cli/interrupt.h"
 #include "common/errors.h"
 #include "common/secret.h"
 
@@ -17,7 +17,7 @@
  * @certificate: file with the caller's own certificate; %NULL: none
  * @certificate_key: file with the key of @certificate
  * @token: of a session; empty: none
- * @text: what is asked for is no JSON: the answer becomes a string
+ * @interrupt: ends a request that is under way; %NULL: nothing does
  *
  * All pointers stay the caller's.
  */
@@ -27,7 +27,7 @@ struct rest_target {
 	const char *certificate;
 	const char *certificate_key;
 	struct secret token;
-	bool text;
+	const struct interrupt *interrupt;
 };
 
 /**
@@ -42,14 +42,14 @@ int rest_check_url(const char *url, struct error *e);
  * @method: "GET", "POST", "PATCH", "PUT" or "DELETE"
  * @path: behind ``/api/v1``, escaped, with its query
  * @body: %NULL: none
- * @ret: the object that was answered, null for none, or its text; written only on
- *	success; the caller owns it
+ * @ret: the object that was answered, null for none; written only on success; the
+ *	caller owns it
  * @e: the manager's own words where it refused
  *
  * Never follows a redirection, speaks TLS 1.2 or newer, and goes by no proxy.
  *
  * Return: 0; -EREMOTEIO (refused; @e has the manager's status), -ECONNREFUSED
- * and others where it was not reached, -EPROTO (the answer is none).
+ * and others where it was not reached, -EPROTO (the answer is none), -EINTR.
  */
 int rest_call(const struct rest_target *target, const char *method, const char *path,
 	      json_t *body, json_t **ret, struct error *e);

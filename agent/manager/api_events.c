@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/event-csv.h"
 #include "common/encode.h"
 #include "manager/api.h"
 #include "manager/manager.h"
@@ -46,6 +47,8 @@ static int read_filter(const struct api_call *call, struct record_filter *f, str
 
 	f->limit = EVENTS_DEFAULT;
 	if (r == 0)
+		r = read_number(call, "before", INT64_MAX, &f->before_seq, e);
+	if (r == 0)
 		r = read_number(call, "limit", EVENTS_MAX, &f->limit, e);
 	if (r == 0)
 		r = read_time(call, "from", &f->from, e);
@@ -75,7 +78,7 @@ static int append_row(const json_t *row, void *list)
 
 static int print_row(const json_t *row, void *out)
 {
-	return record_csv(row, out);
+	return event_csv(row, out);
 }
 
 static int as_csv(struct api_call *call, const struct record_filter *f, struct error *e)
@@ -85,7 +88,7 @@ static int as_csv(struct api_call *call, const struct record_filter *f, struct e
 
 	if (!out)
 		return error_oom(e);
-	r = record_csv_header(out);
+	r = event_csv_header(out);
 	if (r == 0)
 		r = record_each(call->manager->store, f, print_row, out, e);
 	if (fclose(out) < 0 && r == 0)
@@ -99,6 +102,7 @@ int api_events_list(struct api_call *call, json_t **ret, struct error *e)
 	_cleanup_json_ json_t *list = NULL;
 	struct record_filter f = { .since_seq = 0 };
 	int r = read_filter(call, &f, e);
+	uint64_t last;
 
 	if (r < 0)
 		return r;
@@ -109,10 +113,13 @@ int api_events_list(struct api_call *call, json_t **ret, struct error *e)
 	list = json_array();
 	if (!list)
 		return error_oom(e);
-	r = record_each(call->manager->store, &f, append_row, list, e);
+	/* Before the search: rows that come meanwhile may be in the answer or not. */
+	r = record_last(call->manager->store, &last, e);
+	if (r == 0)
+		r = record_each(call->manager->store, &f, append_row, list, e);
 	if (r < 0)
 		return error_is_set(e) ? r : error_oom(e);
-	*ret = json_pack("{s:O}", "events", list);
+	*ret = json_pack("{s:O, s:I}", "events", list, "last", (json_int_t)last);
 	return *ret ? 0 : error_oom(e);
 }
 

@@ -87,14 +87,14 @@ static int prepare(struct store *s, const struct query *q, const char *columns, 
 	return r;
 }
 
-static int last_seq(struct store *s, uint64_t *ret, struct error *e)
+int record_last(struct store *s, uint64_t *ret_seq, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
 	struct record_head last;
 	int r = head_read_last(s, &last, e);
 
 	if (r == 0)
-		*ret = last.seq;
+		*ret_seq = last.seq;
 	return r;
 }
 
@@ -161,7 +161,9 @@ int record_each(struct store *s, const struct record_filter *f,
 	f = f ? f : &all;
 	left = f->limit ? f->limit : UINT64_MAX;
 	make_query(f, &q);
-	r = last_seq(s, &q.values[1].number, e);
+	r = record_last(s, &q.values[1].number, e);
+	if (r == 0 && f->before_seq && f->before_seq <= q.values[1].number)
+		q.values[1].number = f->before_seq - 1;
 	if (r == 0 && f->newest && f->limit)
 		r = skip_old(s, &q, f->limit, e);
 	while (r == 0 && left > 0) {

@@ -25,7 +25,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "common/encode.h"
 #include "common/errors.h"
@@ -98,6 +97,7 @@ int record_note(struct store *s, const struct record_event *ev, const char *resu
 /**
  * struct record_filter - which rows; zero and NULL take all
  * @since_seq: rows after this one
+ * @before_seq: rows before this one
  * @from: seconds since 1970, with it
  * @to: seconds since 1970, without it
  * @limit: so many rows at most
@@ -105,6 +105,7 @@ int record_note(struct store *s, const struct record_event *ev, const char *resu
  */
 struct record_filter {
 	uint64_t since_seq;
+	uint64_t before_seq;
 	int64_t from;
 	int64_t to;
 	const char *id;
@@ -130,6 +131,9 @@ struct record_filter {
  */
 int record_each(struct store *s, const struct record_filter *f,
 		int (*row)(const json_t *row, void *userdata), void *userdata, struct error *e);
+
+/** record_last() - number of the newest row, 0: there is none */
+int record_last(struct store *s, uint64_t *ret_seq, struct error *e);
 
 /**
  * record_verify() - check the chain from the first row, or its anchor, to the newest
@@ -173,16 +177,6 @@ int record_cut(struct store *s, const struct record_keep *keep, int64_t now, str
 
 /** record_anchor() - number of the newest row that was cut away, 0: none was */
 int record_anchor(struct store *s, uint64_t *ret_seq, struct error *e);
-
-/**
- * record_csv_header(), record_csv() - one line of RFC 4180
- *
- * What a spreadsheet would take for a formula gets an apostrophe in front.
- *
- * Return: 0; -EIO: @out takes no more.
- */
-int record_csv_header(FILE *out);
-int record_csv(const json_t *row, FILE *out);
 
 /**
  * record_watch() - be told of each new row, once it is durable

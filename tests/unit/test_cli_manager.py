@@ -120,7 +120,7 @@ def a_refusal_is_told_in_the_manager_s_words():
 
 def what_is_no_manager_is_told_apart():
     for answer, status in ((b"<html>", 200), (b"[]", 200), (b"", 500), (b"<html>", 404), (b'{"error":1}', 403),
-                           (b'{"a":' * 100, 200), (b"{" + b" " * (5 << 20) + b"}", 200)):
+                           (b'{"a":' * 100, 200), (b"{" + b" " * (32 << 20) + b"}", 200)):
         result = SERVER.ctl("user", "list", answer=answer, status=status)
         equal(result.returncode, 1, answer[:20])
         assert result.stderr.startswith("vmcryptctl: "), result.stderr
@@ -158,6 +158,34 @@ def names_are_no_paths():
     equal([asked[:2] for asked in SERVER.http.asked], [("DELETE", "/api/v1/users/..")])
 
 
+def an_event(seq):
+    """As long as one can be."""
+    return {"seq": seq, "user": "anna", "data": {"text": "x" * 16000}}
+
+
+def pages_of_large_events_are_put_together():
+    answers = [{"events": [an_event(seq) for seq in range(first, last)], "last": 1005}
+               for first, last in ((1, 1001), (1001, 1006))]
+    SERVER.http.asked.clear()
+    SERVER.http.answers[:] = [(200, json.dumps(answer).encode(), {}) for answer in answers]
+    result = ctl("--manager", SERVER.url, "--ca", GOOD + ".pem", "--token-file", TOKEN, "--json", "event", "list",
+                 "--limit", "0")
+    equal((result.returncode, result.stderr), (0, ""))
+    equal([event["seq"] for event in json.loads(result.stdout)["events"]], list(range(1, 1006)))
+    equal([asked[1] for asked in SERVER.http.asked],
+          ["/api/v1/events?limit=1000&since=0", "/api/v1/events?limit=1000&since=1000"])
+
+
+def events_that_lead_nowhere_are_no_answer():
+    circle = {"events": [an_event(7)] * 1000, "last": 7}
+    for words, answer in ((("--since", "7", "--limit", "0"), circle), ((), {"events": [{"seq": 1}] * 101, "last": 1}),
+                          ((), {"rows": []}), (("--since", "0"), {"events": [{}], "last": 1})):
+        result = SERVER.ctl("event", "list", *words, answer=answer)
+        equal(result.returncode, 1, words)
+        assert "does not answer with events" in result.stderr, result.stderr
+        equal(len(SERVER.http.asked), 1, words)
+
+
 def nobody_there_is_told():
     result = ctl("--manager", "https://127.0.0.1:1", "--token-file", TOKEN, "user", "list")
     equal(result.returncode, 1)
@@ -167,4 +195,5 @@ def nobody_there_is_told():
 run([without_a_session_it_says_how_to_log_in, log_in_keeps_the_token_for_its_user_alone,
      the_token_goes_with_what_follows, lists_are_safe_to_print, a_refusal_is_told_in_the_manager_s_words,
      what_is_no_manager_is_told_apart, a_redirection_is_not_followed, no_proxy_sees_the_token,
-     another_certificate_is_refused, names_are_no_paths, nobody_there_is_told])
+     another_certificate_is_refused, names_are_no_paths, pages_of_large_events_are_put_together,
+     events_that_lead_nowhere_are_no_answer, nobody_there_is_told])

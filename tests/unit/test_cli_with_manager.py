@@ -4,13 +4,17 @@
 
 import contextlib
 import csv
+import http.client
 import json
 import os
+import queue
+import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -330,6 +334,109 @@ def events_begin_where_it_is_said():
     equal(as_user("anna", "event", "list", "--format", "xml").returncode, 2)
 
 
+def a_thousand_events_more():
+    """An intent and an outcome each time."""
+    with open(path("token-anna"), encoding="ascii") as file:
+        headers = {"Authorization": "Bearer " + file.read().strip(), "Content-Type": "application/json"}
+    connection = http.client.HTTPSConnection("localhost", SERVER.port, timeout=60,
+                                             context=ssl.create_default_context(cafile=path("ca.pem")))
+    for _ in range(550):
+        connection.request("PATCH", "/api/v1/users/bob", '{"disabled": false}', headers)
+        answer = connection.getresponse()
+        equal((answer.status, bool(answer.read())), (200, True))
+    connection.close()
+
+
+def events_come_in_as_many_answers_as_it_takes():
+    a_thousand_events_more()
+    every = good("anna", "event", "list", "--limit", "0")["events"]
+    equal([event["seq"] for event in every], list(range(1, len(every) + 1)))
+    assert len(every) > 1200, len(every)
+    equal(good("anna", "event", "list", "--limit", "1050")["events"], every[-1050:])
+    equal(good("anna", "event", "list")["events"], every[-100:])
+    equal(good("anna", "event", "list", "--since", "3", "--limit", "1050")["events"], every[3:1053])
+    found = [event for event in every if event["operation"] == "user.change"]
+    equal((good("anna", "event", "list", "--operation", "user.change", "--limit", "0")["events"], len(found) > 1000),
+          (found, True))
+    # A table has its labels once
+    table = as_user("anna", "event", "list", "--limit", "0").stdout.splitlines()
+    equal((len(table), sum(line.startswith("SEQ ") for line in table)), (len(every) + 1, 1))
+    created = next(event for event in every if event["operation"] == "cluster.create")
+    found = good("anna", "event", "list", "--id", created["id"])["events"]
+    equal([event["phase"] for event in found], ["intent", "outcome"])
+
+
+def events_are_exported_to_a_file():
+    every = good("anna", "event", "list", "--limit", "0")["events"]
+    equal(good("anna", "event", "export", "--out", path("events.json")), {"rows": len(every)})
+    with open(path("events.json"), encoding="utf-8") as file:
+        equal(json.load(file), {"events": every})
+    equal(os.stat(path("events.json")).st_mode & 0o777, 0o600, "mode")
+    result = as_user("anna", "event", "export", "--format", "csv", "--out", path("events.csv"), "--to",
+                     "2020-01-01T00:00:00Z")
+    equal((result.returncode, result.stdout), (0, "0 events.\n"), result.stderr)
+    os.unlink(path("events.csv"))
+    equal(as_user("anna", "event", "export", "--format", "csv", "--out", path("events.csv")).returncode, 0)
+    with open(path("events.csv"), encoding="utf-8", newline="") as file:
+        text = file.read()
+    equal(text.count("\r\n"), len(every) + 1)
+    equal([row["hash"] for row in csv.DictReader(text.splitlines())], [event["hash"] for event in every])
+    for refused in (("event", "export", "--out", path("events.csv")),
+                    ("event", "export", "--out", path("none.csv"), "--from", "yesterday"),
+                    ("event", "export", "--out", path("missing/events.csv"))):
+        result = as_user("anna", *refused)
+        assert result.returncode in (1, 2) and result.stderr, result
+    with open(path("events.csv"), encoding="utf-8", newline="") as file:
+        equal(file.read(), text, "what is there stays")
+    equal([name for name in os.listdir(FOLDER.name) if "none.csv" in name or name.endswith(".tmp")], [])
+
+
+def events_are_followed_through_a_restart():
+    child = subprocess.Popen([CTL, "--manager", f"https://localhost:{SERVER.port}", "--ca", path("ca.pem"),
+                              "--token-file", path("token-anna"), "--json", "event", "list", "--follow", "--limit", "1"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines, words = queue.Queue(), queue.Queue()
+    for stream, where in (child.stdout, lines), (child.stderr, words):
+        threading.Thread(target=lambda s=stream, q=where: [q.put(line) for line in s], daemon=True).start()
+
+    def comes(operation, phase):
+        while (event := json.loads(lines.get(timeout=60)))["operation"] != operation or event["phase"] != phase:
+            seen.append(event["seq"])
+        seen.append(event["seq"])
+
+    seen = [json.loads(lines.get(timeout=60))["seq"]]
+    good("anna", "cluster", "create", "c7")
+    comes("cluster.create", "outcome")
+    SERVER.stop()
+    assert "Trying again" in words.get(timeout=60)
+    SERVER.start()
+    # The session has ended with the manager, and no request is made in it again and again
+    assert "Waiting for a new session" in words.get(timeout=60)
+    good("anna", "session", "create", "anna", "--password-file", path("anna"))
+    good("anna", "cluster", "delete", "c7")
+    comes("cluster.delete", "outcome")
+    equal(seen, list(range(seen[0], seen[0] + len(seen))), "none is lost and none comes twice")
+    child.send_signal(signal.SIGINT)
+    equal(child.wait(60), 0, "Ctrl-C is how it ends")
+
+
+def an_export_that_is_interrupted_leaves_nothing():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        child = subprocess.Popen([CTL, "--manager", f"https://127.0.0.1:{listener.getsockname()[1]}",
+                                  "--token-file", path("token-anna"), "event", "export", "--out", path("half.json")],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        connection, _ = listener.accept()
+        equal([name for name in os.listdir(FOLDER.name) if "half.json" in name and name != "half.json"] != [], True)
+        child.send_signal(signal.SIGTERM)
+        _, error = child.communicate(timeout=60)
+        connection.close()
+    equal(child.returncode, 1, error)
+    assert "Interrupted" in error and "half.json was not made" in error, error
+    equal([name for name in os.listdir(FOLDER.name) if "half.json" in name], [])
+
+
 def a_user_has_a_certificate_and_no_password():
     good("anna", "user", "create", "robot", "--fingerprint", "ab" * 32)
     robot = good("anna", "user", "show", "robot")
@@ -366,14 +473,15 @@ def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
 
 
 def every_effect_has_an_intent_before_it():
-    events = good("anna", "event", "list", "--limit", "1000")["events"]
+    events = good("anna", "event", "list", "--limit", "0")["events"]
+    begun, outcomes = set(), set()
     for event in events:
-        if event["phase"] == "outcome":
-            assert any(e["phase"] == "intent" and e["id"] == event["id"] and e["seq"] < event["seq"]
-                       for e in events), event
-    outcomes = [event["operation"] for event in events if event["phase"] == "outcome"]
-    for operation in ("cluster.create", "vm.register", "user.create", "permission.set"):
-        assert operation in outcomes, outcomes
+        if event["phase"] == "intent":
+            begun.add(event["id"])
+        elif event["phase"] == "outcome":
+            assert event["id"] in begun, event
+            outcomes.add(event["operation"])
+    equal({"cluster.create", "vm.register", "user.create", "permission.set"} - outcomes, set())
 
 
 def an_altered_event_shows():
@@ -399,6 +507,8 @@ try:
          a_key_server_is_looked_at_taken_in_and_removed,
          who_has_no_privilege_gets_status_4_and_an_event, a_session_ends_when_it_is_told_and_with_the_password,
          a_disabled_user_cannot_log_in, events_are_found_by_what_they_are_about, events_begin_where_it_is_said,
+         events_come_in_as_many_answers_as_it_takes, events_are_exported_to_a_file,
+         events_are_followed_through_a_restart, an_export_that_is_interrupted_leaves_nothing,
          a_user_has_a_certificate_and_no_password,
          a_terminal_asks_for_the_old_password_and_twice_for_the_new_one,
          every_effect_has_an_intent_before_it, an_altered_event_shows])

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "common/event-csv.h"
 #include "common/json.h"
 
 #define UNKNOWN "unknown: manager restarted"
@@ -339,8 +340,8 @@ static void test_csv(void **state)
 	rows = read_rows(s, NULL);
 	out = open_memstream(&text, &size);
 	assert_non_null(out);
-	assert_int_equal(record_csv_header(out), 0);
-	assert_int_equal(record_csv(json_array_get(rows, 0), out), 0);
+	assert_int_equal(event_csv_header(out), 0);
+	assert_int_equal(event_csv(json_array_get(rows, 0), out), 0);
 	fclose(out);
 	snprintf(expected, sizeof(expected),
 		 "seq,time,id,user,operation,type,object,key,phase,result,host,vm,data,hash\r\n"
@@ -350,7 +351,7 @@ static void test_csv(void **state)
 	out = fopen("/dev/full", "w");
 	assert_non_null(out);
 	setbuf(out, NULL);
-	assert_int_equal(record_csv(json_array_get(rows, 0), out), -EIO);
+	assert_int_equal(event_csv(json_array_get(rows, 0), out), -EIO);
 	fclose(out);
 	store_free(s);
 	unit_remove_dir(dir);

@@ -445,12 +445,15 @@ def events_verify():
     equal((answer["intact"], answer["bad_seq"]), (True, 0), "chain")
     rows = ask("GET", "/events?since=1&limit=3")[1]["events"]
     equal([r["seq"] for r in rows], [2, 3, 4], "following")
+    answer = ask("GET", "/events?before=5&limit=3")[1]
+    equal([r["seq"] for r in answer["events"]], [2, 3, 4], "before")
+    equal(answer["last"] >= answer["events"][-1]["seq"] > 1, True, "the newest of all")
     csv = ask("GET", "/events?format=csv&limit=1000")[1]
     assert csv.startswith("seq,time,"), csv[:80]
     text = json.dumps(ask("GET", "/events?limit=1000")[1]) + csv
     for secret in PASSWORD, "eve-password", STATE["admin"]:
         assert secret not in text, "a secret is recorded"
-    for wrong in "since=x", "limit=1001", "from=yesterday", "format=xml":
+    for wrong in "since=x", "before=x", "limit=1001", "from=yesterday", "format=xml":
         refused(*ask("GET", "/events?" + wrong), 400)
 
 

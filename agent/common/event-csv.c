@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Events as comma-separated values. */
-#include "manager/record.h"
+#include "common/event-csv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static int put_value(const json_t *value, FILE *out)
 	return r;
 }
 
-int record_csv_header(FILE *out)
+int event_csv_header(FILE *out)
 {
 	size_t i;
 
@@ -57,7 +57,7 @@ int record_csv_header(FILE *out)
 	return ferror(out) ? -EIO : 0;
 }
 
-int record_csv(const json_t *row, FILE *out)
+int event_csv(const json_t *row, FILE *out)
 {
 	size_t i;
 	int r;
