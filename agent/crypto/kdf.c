@@ -74,3 +74,15 @@ int kdf_native_kek(const struct secret *kdk, const uint8_t provider[UUID_SIZE],
 		return error_fail(e, r, "Cannot derive a KEK of provider %s: %s", text, strerror(-r));
 	return 0;
 }
+
+int kdf_key_check(const struct secret *key, uint8_t ret[KEY_CHECK_SIZE], struct error *e)
+{
+	_cleanup_secret_ struct secret check = SECRET_NULL;
+	int r = kdf_hkdf_sha256(key, /* salt= */ NULL, /* salt_size= */ 0, KEY_CHECK_LABEL,
+				strlen(KEY_CHECK_LABEL), KEY_CHECK_SIZE, &check);
+
+	if (r < 0)
+		return error_fail(e, r, "Cannot derive the check value of a key: %s", strerror(-r));
+	memcpy(ret, check.data, KEY_CHECK_SIZE);
+	return 0;
+}

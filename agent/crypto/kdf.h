@@ -40,4 +40,16 @@ int kdf_hkdf_sha256(const struct secret *key, const void *salt, size_t salt_size
 int kdf_native_kek(const struct secret *kdk, const uint8_t provider[UUID_SIZE],
 		   const uint8_t key_id[UUID_SIZE], struct secret *ret, struct error *e);
 
+/** KEY_CHECK_SIZE - bytes of a key's check value */
+#define KEY_CHECK_SIZE 32
+
+#define KEY_CHECK_LABEL "vmcrypt-key-check-v1"
+
+/**
+ * kdf_key_check() - what tells whether two keys are the same, and nothing else of them
+ *
+ * HKDF-SHA256 without a salt, info KEY_CHECK_LABEL. Of a random key it is no secret.
+ */
+int kdf_key_check(const struct secret *key, uint8_t ret[KEY_CHECK_SIZE], struct error *e);
+
 #endif

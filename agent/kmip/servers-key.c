@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "crypto/kdf.h"
 
 static int create(struct kmip_client *client, void *userdata, struct error *e)
 {
@@ -35,27 +36,33 @@ int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], str
 	return r;
 }
 
-struct wanted {
-	const char *id;
+/**
+ * struct search - for a key, by whichever server
+ * @wrapping: what failed was about the wrapping key
+ */
+struct search {
+	const struct kmip_wanted *wanted;
 	uint32_t state;
 	struct secret key;
+	bool wrapping;
 };
 
 static int state_of(struct kmip_client *client, void *userdata, struct error *e)
 {
-	struct wanted *wanted = userdata;
+	struct search *s = userdata;
 
-	return kmip_key_state(client, wanted->id, &wanted->state, e);
+	return kmip_key_state(client, s->wanted->id, &s->state, e);
 }
 
 int kmip_servers_state(struct kmip_servers *set, const char *id, uint32_t *ret, struct error *e)
 {
-	struct wanted wanted = { .id = id, .key = SECRET_NULL };
+	const struct kmip_wanted wanted = { .id = id };
+	struct search s = { .wanted = &wanted, .key = SECRET_NULL };
 	int r;
 
-	r = kmip_servers_call(set, state_of, &wanted, e);
+	r = kmip_servers_call(set, state_of, &s, e);
 	if (r == 0)
-		*ret = wanted.state;
+		*ret = s.state;
 	return r;
 }
 
@@ -69,35 +76,94 @@ static int not_usable(const char *id, enum keystate why, struct error *e)
 			 keystate_text(why));
 }
 
+static int fetch_wrapping(struct kmip_client *client, const char *id, struct secret *ret,
+			  struct error *e)
+{
+	uint32_t state = 0;
+	int r = kmip_key_state(client, id, &state, e);
+
+	if (r < 0)
+		return r;
+	switch (keystate_of_kmip(state, /* wrapping= */ true)) {
+	case KEYSTATE_AVAILABLE:
+		return kmip_fetch_key(client, id, /* wrapping= */ NULL, /* wrapping_key= */ NULL, ret, e);
+	case KEYSTATE_WRAPPING_MISSING:
+		return error_set(e, ENOKEY, EXIT_NO_KEY, 0, "Wrapping key %s was destroyed on the key server", id);
+	default:
+		return error_set(e, EKEYREJECTED, EXIT_NO_KEY, 0,
+				 "Wrapping key %s is not active: look at it on the key server", id);
+	}
+}
+
+static int compare(const struct kmip_wanted *wanted, const struct secret *key, struct error *e)
+{
+	uint8_t check[KEY_CHECK_SIZE];
+	int r;
+
+	if (!wanted->check)
+		return 0;
+	r = kdf_key_check(key, check, e);
+	if (r < 0 || memcmp(check, wanted->check, sizeof(check)) == 0)
+		return r;
+	return error_set(e, ENOKEY, EXIT_NO_KEY, 0,
+			 "What the server holds under the id %s is another key: its check value differs from the one kept when the provider's key was made; let the server replicate from the provider's others, or make a provider of its own for it",
+			 wanted->id);
+}
+
+int kmip_servers_read(struct kmip_client *client, const struct kmip_wanted *wanted,
+		      struct secret *ret, bool *wrapping, struct error *e)
+{
+	struct kmip_wrapping how = { .mode = KMIP_NIST_KEY_WRAP, .encoding = KMIP_NO_ENCODING };
+	_cleanup_secret_ struct secret key = SECRET_NULL, wrapping_key = SECRET_NULL;
+	bool wrapped = wanted->wrapping_id;
+	int r;
+
+	if (wrapped) {
+		snprintf(how.key_id, sizeof(how.key_id), "%s", wanted->wrapping_id);
+		r = fetch_wrapping(client, wanted->wrapping_id, &wrapping_key, e);
+		*wrapping = r < 0;
+		if (r < 0)
+			return r;
+	}
+	r = kmip_fetch_key(client, wanted->id, wrapped ? &how : NULL, wrapped ? &wrapping_key : NULL, &key, e);
+	if (r == 0)
+		r = compare(wanted, &key, e);
+	if (r == 0)
+		*ret = secret_take(&key);
+	return r;
+}
+
 static int fetch(struct kmip_client *client, void *userdata, struct error *e)
 {
-	struct wanted *wanted = userdata;
+	struct search *s = userdata;
+	const char *id = s->wanted->id;
 	enum keystate why;
 	int r;
 
-	r = kmip_key_state(client, wanted->id, &wanted->state, e);
-	if (r == 0 && wanted->state == KMIP_PRE_ACTIVE) {
-		r = kmip_activate_key(client, wanted->id, e);
-		wanted->state = KMIP_ACTIVE;
+	s->wrapping = false;
+	r = kmip_key_state(client, id, &s->state, e);
+	if (r == 0 && s->state == KMIP_PRE_ACTIVE) {
+		r = kmip_activate_key(client, id, e);
+		s->state = KMIP_ACTIVE;
 	}
 	if (r < 0)
 		return r;
-	why = keystate_of_kmip(wanted->state, /* wrapping= */ false);
+	why = keystate_of_kmip(s->state, /* wrapping= */ false);
 	if (why != KEYSTATE_AVAILABLE)
-		return not_usable(wanted->id, why, e);
-	return kmip_fetch_key(client, wanted->id, /* wrapping= */ NULL, /* wrapping_key= */ NULL,
-			      &wanted->key, e);
+		return not_usable(id, why, e);
+	return kmip_servers_read(client, s->wanted, &s->key, &s->wrapping, e);
 }
 
-int kmip_servers_fetch(struct kmip_servers *set, const char *id, struct secret *ret,
-		       struct error *e)
+int kmip_servers_fetch(struct kmip_servers *set, const struct kmip_wanted *wanted,
+		       struct secret *ret, bool *wrapping, struct error *e)
 {
-	struct wanted wanted = { .id = id, .key = SECRET_NULL };
+	struct search s = { .wanted = wanted, .key = SECRET_NULL };
 	int r;
 
-	r = kmip_servers_call(set, fetch, &wanted, e);
+	r = kmip_servers_call(set, fetch, &s, e);
 	if (r == 0)
-		*ret = secret_take(&wanted.key);
+		*ret = secret_take(&s.key);
+	*wrapping = s.wrapping;
 	return r;
 }
 

@@ -121,18 +121,20 @@ static bool same_vendor(const char *a, const char *b)
 	return size == strcspn(b, "0123456789") && strncmp(a, b, size) == 0;
 }
 
-static int read_through(struct kmip_client *client, const char *key, struct error *e)
+static int read_through(struct kmip_client *client, const struct kmip_wanted *probe,
+			bool *wrapping, struct error *e)
 {
 	_cleanup_secret_ struct secret material = SECRET_NULL;
 
-	return kmip_fetch_key(client, key, /* wrapping= */ NULL, /* wrapping_key= */ NULL, &material, e);
+	return kmip_servers_read(client, probe, &material, wrapping, e);
 }
 
-static int fits(struct kmip_servers *set, struct kmip_connection *connection, const char *key,
-		struct error *e)
+static int fits(struct kmip_servers *set, struct kmip_connection *connection,
+		const struct kmip_wanted *probe, struct error *e)
 {
 	struct kmip_server *server = connection->server;
 	char others[KMIP_TEXT_SIZE] = "";
+	bool wrapping = false;
 	int r;
 
 	r = kmip_vendor(&connection->client, server->vendor, e);
@@ -144,17 +146,17 @@ static int fits(struct kmip_servers *set, struct kmip_connection *connection, co
 		return error_set(e, EXDEV, EXIT_USAGE, 0,
 				 "Key server %s is of vendor \"%s\", the provider's others of \"%s\": one provider has one vendor's servers; make another provider for it",
 				 server->settings.name, server->vendor, others);
-	if (!key)
+	if (!probe)
 		return 0;
-	r = read_through(&connection->client, key, e);
+	r = read_through(&connection->client, probe, &wrapping, e);
 	if (r < 0)
 		(void) error_prefix(e, "Key server %s does not give key %s, which the provider uses: its servers have to replicate their keys",
-				    server->settings.name, key);
+				    server->settings.name, probe->id);
 	return r;
 }
 
 int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings *settings,
-		     const char *key, char ret_vendor[KMIP_TEXT_SIZE], struct error *e)
+		     const struct kmip_wanted *probe, char ret_vendor[KMIP_TEXT_SIZE], struct error *e)
 {
 	struct kmip_connection *connection = NULL;
 	struct kmip_server *server = NULL;
@@ -165,7 +167,7 @@ int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings
 		return r;
 	r = kmip_server_connect(server, kmip_deadline(set->timeout), set->timeout, &connection, e);
 	if (r == 0)
-		r = fits(set, connection, key, e);
+		r = fits(set, connection, probe, e);
 	pthread_mutex_lock(&set->lock);
 	if (r == 0)
 		r = take_in(set, server, e);
@@ -184,7 +186,7 @@ int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings
 
 struct probe {
 	struct kmip_server *server;
-	const char *key;
+	const struct kmip_wanted *wanted;
 	struct kmip_server_status *status;
 	pthread_t thread;
 	unsigned int timeout;
@@ -198,6 +200,7 @@ static void *run_probe(void *argument)
 	struct kmip_connection *connection = NULL;
 	struct error e = ERROR_NULL;
 	int64_t begin = kmip_deadline(0);
+	bool wrapping = false;
 	int r;
 
 	r = kmip_server_connect(p->server, kmip_deadline(p->timeout), p->timeout, &connection, &e);
@@ -206,18 +209,18 @@ static void *run_probe(void *argument)
 		status->certificate_end = kmip_tls_server_end(connection->tls);
 		r = kmip_vendor(&connection->client, status->vendor, &e);
 	}
-	if (r == 0 && p->key)
-		r = read_through(&connection->client, p->key, &e);
+	if (r == 0 && p->wanted)
+		r = read_through(&connection->client, p->wanted, &wrapping, &e);
 	kmip_connection_close(connection);
 	status->took = kmip_deadline(0) - begin;
 	status->code = r;
-	status->why = keystate_of_error(r, /* wrapping= */ false);
+	status->why = keystate_of_error(r, wrapping);
 	memcpy(status->text, e.text, sizeof(status->text));
 	return NULL;
 }
 
-int kmip_servers_probe(struct kmip_servers *set, const char *key, struct kmip_server_status *ret,
-		       size_t *ret_n, struct error *e)
+int kmip_servers_probe(struct kmip_servers *set, const struct kmip_wanted *wanted,
+		       struct kmip_server_status *ret, size_t *ret_n, struct error *e)
 {
 	struct probe probes[KMIP_SERVERS_MAX];
 	size_t i, n;
@@ -229,7 +232,7 @@ int kmip_servers_probe(struct kmip_servers *set, const char *key, struct kmip_se
 		ret[i] = (struct kmip_server_status) { .code = 0 };
 		snprintf(ret[i].name, sizeof(ret[i].name), "%s", set->servers[i]->settings.name);
 		probes[i] = (struct probe) {
-			.server = set->servers[i], .key = key, .timeout = set->timeout, .status = &ret[i],
+			.server = set->servers[i], .wanted = wanted, .timeout = set->timeout, .status = &ret[i],
 		};
 		probes[i].server->refs++;
 	}

@@ -43,6 +43,18 @@ struct kmip_server_status {
 	int64_t certificate_end;
 };
 
+/**
+ * struct kmip_wanted - a key that is wanted
+ * @wrapping_id: of the key that the servers wrap it with on its way; NULL: TLS protects it
+ * @check: kdf_key_check() of it: a server that gives another key under this id does not
+ *	hold it; NULL: not known, what the server gives is taken
+ */
+struct kmip_wanted {
+	const char *id;
+	const char *wrapping_id;
+	const uint8_t *check;
+};
+
 struct kmip_servers;
 
 /**
@@ -68,14 +80,14 @@ int kmip_servers_put(struct kmip_servers *set, const struct kmip_server_settings
 
 /**
  * kmip_servers_add() - take in a new server, if it fits to the others
- * @key: that the others hold, which is read through the new one; NULL: none yet
+ * @probe: that the others hold, which is read through the new one; NULL: none yet
  * @ret_vendor: to be kept with its settings
  *
  * Return: 0; -EXDEV with EXIT_USAGE (another vendor's); -ENOKEY (does not hold the
- * key); as kmip_servers_put() and kmip_tls_connect().
+ * key, or another one under its id); as kmip_servers_put() and kmip_tls_connect().
  */
 int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings *settings,
-		     const char *key, char ret_vendor[KMIP_TEXT_SIZE], struct error *e);
+		     const struct kmip_wanted *probe, char ret_vendor[KMIP_TEXT_SIZE], struct error *e);
 
 /**
  * kmip_servers_remove() - forget a server; calls that use it go on
@@ -106,12 +118,13 @@ int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], str
 /**
  * kmip_servers_fetch() - get a KEK that is active; one that was never active becomes so
  * @ret: the caller owns it
+ * @wrapping: on failure, whether that was about the wrapping key
  *
  * Return: 0; -ENOKEY, -EKEYREJECTED (not active), -EACCES and others:
  * keystate_of_error() tells which reason.
  */
-int kmip_servers_fetch(struct kmip_servers *set, const char *id, struct secret *ret,
-		       struct error *e);
+int kmip_servers_fetch(struct kmip_servers *set, const struct kmip_wanted *wanted,
+		       struct secret *ret, bool *wrapping, struct error *e);
 
 /**
  * kmip_servers_state() - enum kmip_state of a key
@@ -129,11 +142,19 @@ int kmip_servers_tag(struct kmip_servers *set, const char *id, const struct kmip
 
 /**
  * kmip_servers_probe() - ask all servers at once, each over a new connection
- * @key: that each of them has to give; NULL: none
+ * @wanted: that each of them has to give, in whatever state it is; NULL: none
  * @ret: KMIP_SERVERS_MAX entries
  * @ret_n: how many
  */
-int kmip_servers_probe(struct kmip_servers *set, const char *key, struct kmip_server_status *ret,
-		       size_t *ret_n, struct error *e);
+int kmip_servers_probe(struct kmip_servers *set, const struct kmip_wanted *wanted,
+		       struct kmip_server_status *ret, size_t *ret_n, struct error *e);
+
+/**
+ * kmip_servers_read() - get a key through one server, without a look at its state
+ * @ret: the caller owns it
+ * @wrapping: as in kmip_servers_fetch()
+ */
+int kmip_servers_read(struct kmip_client *client, const struct kmip_wanted *wanted,
+		      struct secret *ret, bool *wrapping, struct error *e);
 
 #endif

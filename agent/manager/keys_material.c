@@ -7,6 +7,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "crypto/kdf.h"
 #include "crypto/locator.h"
 #include "manager/keys_use.h"
 #include "manager/manager.h"
@@ -80,90 +81,14 @@ int key_set(struct manager *m, const char *provider, struct provider_set **ret,
 	return r;
 }
 
-/**
- * struct wrapped - a key that the server gives wrapped only
- * @wrapping: what failed was about the wrapping key
- */
-struct wrapped {
-	const char *id;
-	const char *wrapping_id;
-	struct secret key;
-	bool wrapping;
-};
-
-static int check_wrapping(struct kmip_client *client, const char *id, struct error *e)
-{
-	uint32_t state = 0;
-	int r = kmip_key_state(client, id, &state, e);
-
-	if (r < 0)
-		return r;
-	switch (keystate_of_kmip(state, /* wrapping= */ true)) {
-	case KEYSTATE_AVAILABLE:
-		return 0;
-	case KEYSTATE_WRAPPING_MISSING:
-		return error_set(e, ENOKEY, EXIT_NO_KEY, 0, "Wrapping key %s was destroyed on the key "
-				 "server", id);
-	default:
-		return error_set(e, EKEYREJECTED, EXIT_NO_KEY, 0, "Wrapping key %s is not active: look at "
-				 "it on the key server", id);
-	}
-}
-
-static int check_state(struct kmip_client *client, const char *id, struct error *e)
-{
-	uint32_t state = 0;
-	int r = kmip_key_state(client, id, &state, e);
-
-	if (r == 0 && state == KMIP_PRE_ACTIVE)
-		return kmip_activate_key(client, id, e);
-	if (r < 0)
-		return r;
-	switch (keystate_of_kmip(state, /* wrapping= */ false)) {
-	case KEYSTATE_AVAILABLE:
-		return 0;
-	case KEYSTATE_MISSING:
-		return error_set(e, ENOKEY, EXIT_NO_KEY, 0, "It was destroyed on the key server");
-	default:
-		return error_set(e, EKEYREJECTED, EXIT_NO_KEY, 0, "It is not active: look at it on the key "
-				 "server");
-	}
-}
-
-static int fetch_wrapped(struct kmip_client *client, void *userdata, struct error *e)
-{
-	struct wrapped *w = userdata;
-	struct kmip_wrapping how = { .mode = KMIP_NIST_KEY_WRAP, .encoding = KMIP_NO_ENCODING };
-	_cleanup_secret_ struct secret wrapping = SECRET_NULL;
-	int r;
-
-	w->wrapping = true;
-	r = check_wrapping(client, w->wrapping_id, e);
-	if (r == 0)
-		r = kmip_fetch_key(client, w->wrapping_id, /* wrapping= */ NULL,
-				   /* wrapping_key= */ NULL, &wrapping, e);
-	if (r < 0)
-		return r;
-	w->wrapping = false;
-	snprintf(how.key_id, sizeof(how.key_id), "%s", w->wrapping_id);
-	r = check_state(client, w->id, e);
-	return r < 0 ? r : kmip_fetch_key(client, w->id, &how, &wrapping, &w->key, e);
-}
-
 int key_fetch(struct provider_set *set, const char *key, struct secret *ret,
 	      struct key_failure *f)
 {
-	struct wrapped w = { .id = key, .wrapping_id = set->wrapping_key, .key = SECRET_NULL };
-	int r;
+	const struct kmip_wanted wanted = provider_wanted(set, key);
+	bool wrapping = false;
+	int r = kmip_servers_fetch(set->servers, &wanted, ret, &wrapping, &f->error);
 
-	if (set->wrapping_key[0]) {
-		r = kmip_servers_call(set->servers, fetch_wrapped, &w, &f->error);
-		if (r == 0)
-			*ret = secret_take(&w.key);
-	} else {
-		r = kmip_servers_fetch(set->servers, key, ret, &f->error);
-	}
-	return r < 0 ? fail(f, "Getting key", set, key, w.wrapping) : 0;
+	return r < 0 ? fail(f, "Getting key", set, key, wrapping) : 0;
 }
 
 static int destroy(struct kmip_client *client, void *key, struct error *e)
@@ -213,34 +138,61 @@ static int keep(struct manager *m, const struct provider_set *set, const char *k
 	return document ? store_insert(m->store, KEY_KIND, id, document, e) : error_oom(e);
 }
 
+/*
+ * Servers that do not hold the same keys may call a new one as another that is in use
+ * is called, and what is done to it by its id could be done to that one.
+ */
+static int check_new(struct manager *m, const struct provider_set *set, const char *key,
+		     struct error *e)
+{
+	_cleanup_json_ json_t *document = NULL;
+	char id[KEY_DOCUMENT_SIZE];
+	bool own = strcmp(key, set->probe_key) == 0 || strcmp(key, set->wrapping_key) == 0;
+	int r;
+
+	key_document_id(set->id, key, id);
+	r = own ? 0 : store_get(m->store, KEY_KIND, id, &document, NULL);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_fail(e, r, "Cannot look for key %s on the manager's list: %s", key,
+				  strerror(-r));
+	return error_fail(e, EEXIST, "A key server of provider %s calls the new key %s, as another key "
+			  "is called that is in use: its servers do not hold the same keys; \"provider "
+			  "status\" tells which one differs, remove it", set->name, key);
+}
+
 /* A key that nobody will know of. */
-static void undo(struct provider_set *set, const char *key)
+static void undo(struct manager *m, struct provider_set *set, const char *key)
 {
 	struct error e = ERROR_NULL;
 
-	if (key_destroy(set, key, &e) < 0)
+	if (check_new(m, set, key, &e) < 0 || key_destroy(set, key, &e) < 0)
 		log_warning("Key %s/%s stays on the key server, and nobody uses it: %s", set->name, key,
 			    e.text);
 }
 
 /* Active, labelled, and fetched back. */
-static int make(struct provider_set *set, const struct key_owner *owner, char key[KMIP_ID_SIZE],
-		struct secret *ret, struct key_failure *f)
+static int make(struct manager *m, struct provider_set *set, const struct key_owner *owner,
+		char key[KMIP_ID_SIZE], struct secret *ret, struct key_failure *f)
 {
 	int r = kmip_servers_create(set->servers, key, &f->error);
 
 	if (r < 0)
 		return fail(f, "Making key", set, "(new)", /* wrapping= */ false);
 	if (!key_id_valid(key)) {
-		undo(set, key);
+		undo(m, set, key);
 		return error_fail(&f->error, EPROTO, "The key server of provider %s calls its keys by "
 				  "names that cannot be used (more than %d bytes, or odd characters)",
 				  set->name, KEY_ID_MAX);
 	}
+	r = check_new(m, set, key, &f->error);
+	if (r < 0)
+		return r;
 	label(set, key, owner);
 	r = key_fetch(set, key, ret, f);
 	if (r < 0)
-		undo(set, key);
+		undo(m, set, key);
 	return r;
 }
 
@@ -249,13 +201,13 @@ int key_make(struct manager *m, struct provider_set *set, const struct key_owner
 {
 	_cleanup_secret_ struct secret material = SECRET_NULL;
 	char key[KMIP_ID_SIZE];
-	int r = make(set, owner, key, &material, f);
+	int r = make(m, set, owner, key, &material, f);
 
 	if (r < 0)
 		return r;
 	r = keep(m, set, key, owner, &f->error);
 	if (r < 0) {
-		undo(set, key);
+		undo(m, set, key);
 		return r;
 	}
 	snprintf(ret_key, KEY_ID_MAX + 1, "%.128s", key);
@@ -264,14 +216,24 @@ int key_make(struct manager *m, struct provider_set *set, const struct key_owner
 	return 0;
 }
 
-int key_make_probe(struct provider_set *set, struct key_failure *f)
+int key_make_probe(struct manager *m, struct provider_set *set, struct key_failure *f)
 {
 	const struct key_owner owner = { .name = "probe" };
 	_cleanup_secret_ struct secret material = SECRET_NULL;
 	char key[KMIP_ID_SIZE];
-	int r = make(set, &owner, key, &material, f);
+	int r;
 
-	if (r == 0)
-		memcpy(set->probe_key, key, sizeof(set->probe_key));
-	return r;
+	/* Of the one before it nothing is left, and its id may be given again. */
+	set->probe_key[0] = '\0';
+	r = make(m, set, &owner, key, &material, f);
+	if (r < 0)
+		return r;
+	r = kdf_key_check(&material, set->probe_check, &f->error);
+	if (r < 0) {
+		undo(m, set, key);
+		return r;
+	}
+	set->checked = true;
+	memcpy(set->probe_key, key, sizeof(set->probe_key));
+	return 0;
 }

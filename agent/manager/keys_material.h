@@ -45,15 +45,22 @@ const char *key_failure_event(const struct key_failure *failure);
  * @ret_key: KEY_ID_MAX + 1 bytes
  * @ret: the key itself, fetched back; NULL: only whether that goes
  *
- * The labels are for people: a server that takes none is no failure.
+ * The labels are for people: a server that takes none is no failure. What cannot be used
+ * is destroyed again, unless its id is one that the provider uses for another key.
+ *
+ * Return: 0; -EEXIST (such an id).
  */
 int key_make(struct manager *m, struct provider_set *set, const struct key_owner *owner,
 	     char *ret_key, struct secret *ret, struct key_failure *why);
 
-/** key_make_probe() - the key that tells whether keys can be had; becomes @set's probe_key */
-int key_make_probe(struct provider_set *set, struct key_failure *why);
+/**
+ * key_make_probe() - the key that tells whether keys can be had
+ *
+ * It and its check value take the place of what @set has.
+ */
+int key_make_probe(struct manager *m, struct provider_set *set, struct key_failure *why);
 
-/** key_fetch() - a key by its id; only an active one is given */
+/** key_fetch() - a key by its id; only an active one is given, the probe key only as it was made */
 int key_fetch(struct provider_set *set, const char *key, struct secret *ret,
 	      struct key_failure *why);
 

@@ -105,10 +105,10 @@ int provider_insert(struct store *store, void *userdata, struct error *e)
 
 static json_t *standard_document(const char *name, const char *created, const char *wrapping_key)
 {
-	return json_pack("{s:s, s:s, s:s, s:[], s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:s?}",
+	return json_pack("{s:s, s:s, s:s, s:[], s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:n, s:s?}",
 			 "name", name, "type", PROVIDER_STANDARD, "created", created, "servers",
 			 "certificate", "certificate_key", "request", "request_key", "authority",
-			 "authority_key", "probe_key", "wrapping_key", wrapping_key);
+			 "authority_key", "probe_key", "probe_check", "wrapping_key", wrapping_key);
 }
 
 static int native_document(struct manager *m, const char *id, const char *name,

@@ -157,7 +157,7 @@ static int make_probe_key(struct manager *m, struct provider_set *set, const cha
 	r = record_begin(m->store, &event, id, e);
 	if (r < 0)
 		return r;
-	r = key_make_probe(set, &why);
+	r = key_make_probe(m, set, &why);
 	event.key = r < 0 ? NULL : set->probe_key;
 	(void)record_end(m->store, id, &event, r < 0 ? &why.error : NULL);
 	if (r < 0 && e)
@@ -165,18 +165,53 @@ static int make_probe_key(struct manager *m, struct provider_set *set, const cha
 	return r;
 }
 
+static int put_probe_key(json_t *document, const struct provider_set *set, struct error *e)
+{
+	char check[2 * KEY_CHECK_SIZE + 1];
+
+	hex_encode(set->probe_check, sizeof(set->probe_check), check);
+	if (json_object_set_new(document, "probe_key", json_string(set->probe_key)) < 0 ||
+	    json_object_set_new(document, "probe_check",
+				set->checked ? json_string(check) : json_null()) < 0)
+		return error_oom(e);
+	return 0;
+}
+
+static bool has_servers(const json_t *document)
+{
+	return json_array_size(json_object_get(document, "servers")) > 0;
+}
+
+/* Of servers that have lost it: before a new one is compared with them. */
+static int renew_probe_key(struct manager *m, json_t *document, struct provider_set *set,
+			   const char *user, struct error *e)
+{
+	int r;
+
+	if (!has_servers(document) || !probe_key_lost(set))
+		return 0;
+	r = make_probe_key(m, set, user, e);
+	if (r == 0)
+		r = put_probe_key(document, set, e);
+	if (r == 0)
+		r = store_update(m->store, PROVIDER_KIND, set->id, document, e);
+	return r < 0 ? r : providers_take_up(m->providers, set->id, /* set= */ NULL, e);
+}
+
+/* The first one of a provider makes the probe key. */
 static int take_in(struct manager *m, struct provider_set *set, const json_t *document,
 		   const struct provider_server *server, char vendor[KMIP_TEXT_SIZE],
 		   const char *user, struct error *e)
 {
 	struct kmip_server_settings settings = settings_of(server);
+	const struct kmip_wanted probe = provider_wanted(set, set->probe_key);
 	_cleanup_secret_ struct secret key = SECRET_NULL;
-	bool lost = probe_key_lost(set);
+	bool first = !set->probe_key[0];
 	int r = own_certificate(m, set->id, document, &settings, &key, e);
 
 	if (r == 0)
-		r = kmip_servers_add(set->servers, &settings, lost ? NULL : set->probe_key, vendor, e);
-	if (r == 0 && lost)
+		r = kmip_servers_add(set->servers, &settings, first ? NULL : &probe, vendor, e);
+	if (r == 0 && first)
 		r = make_probe_key(m, set, user, e);
 	return r;
 }
@@ -195,15 +230,41 @@ int provider_server_add(struct manager *m, const char *id, const struct provider
 	if (r == 0)
 		r = providers_build(m->providers, id, document, &set, e);
 	if (r == 0)
+		r = renew_probe_key(m, document, set, user, e);
+	if (r == 0)
 		r = take_in(m, set, document, server, vendor, user, e);
 	if (r == 0)
 		r = add_to_document(m, id, document, server, vendor, e);
-	if (r < 0)
-		return r;
-	if (json_object_set_new(document, "probe_key", json_string(set->probe_key)) < 0)
-		return error_oom(e);
-	r = store_update(m->store, PROVIDER_KIND, id, document, e);
+	if (r == 0)
+		r = put_probe_key(document, set, e);
+	if (r == 0)
+		r = store_update(m->store, PROVIDER_KIND, id, document, e);
 	/* Its connections are those that were just tried. */
+	return r < 0 ? r : providers_take_up(m->providers, id, TAKE_PTR(set), e);
+}
+
+int provider_check_learn(struct manager *m, const char *id, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = providers_change_lock(m->providers);
+	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
+	_cleanup_secret_ struct secret key = SECRET_NULL;
+	_cleanup_set_ struct provider_set *set = NULL;
+	_cleanup_json_ json_t *document = NULL;
+	int r = provider_get(m, id, PROVIDER_STANDARD, &document, e);
+
+	if (r == 0)
+		r = providers_build(m->providers, id, document, &set, e);
+	if (r < 0 || set->checked || !set->probe_key[0])
+		return r;
+	r = key_fetch(set, set->probe_key, &key, &why);
+	if (r < 0)
+		return error_fail(e, r, "%s", why.error.text);
+	r = kdf_key_check(&key, set->probe_check, e);
+	set->checked = r == 0;
+	if (r == 0)
+		r = put_probe_key(document, set, e);
+	if (r == 0)
+		r = store_update(m->store, PROVIDER_KIND, id, document, e);
 	return r < 0 ? r : providers_take_up(m->providers, id, TAKE_PTR(set), e);
 }
 
@@ -212,7 +273,7 @@ static int try_server(struct provider_set *set, const char *name, struct error *
 {
 	struct kmip_server_status all[KMIP_SERVERS_MAX];
 	size_t n = 0, i;
-	int r = kmip_servers_probe(set->servers, set->probe_key[0] ? set->probe_key : NULL, all, &n, e);
+	int r = provider_probe(set, all, &n, e);
 
 	for (i = 0; r == 0 && i < n; i++)
 		if (strcmp(all[i].name, name) == 0 && all[i].code < 0)

@@ -117,9 +117,8 @@ static int add_server(struct status *s, const struct kmip_server_status *found)
 static int probe_servers(struct status *s, struct error *e)
 {
 	struct kmip_server_status all[KMIP_SERVERS_MAX];
-	const char *key = s->set->probe_key[0] ? s->set->probe_key : NULL;
 	size_t n = 0, i;
-	int r = kmip_servers_probe(s->set->servers, key, all, &n, e);
+	int r = provider_probe(s->set, all, &n, e);
 
 	for (i = 0; r == 0 && i < n; i++)
 		if (add_server(s, &all[i]) < 0)

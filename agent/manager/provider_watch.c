@@ -116,6 +116,16 @@ static void look_at_whole(const struct look *look, bool up)
 		note(look, NULL, NULL, "The provider gives keys again");
 }
 
+/* Of one that was made before they were kept. */
+static void learn_check(const struct look *look)
+{
+	struct error e = ERROR_NULL;
+
+	if (provider_check_learn(look->m, look->id, &e) < 0)
+		log_debug("Provider %s has no check value of its probe key yet: %s",
+			  json_text(look->document, "name"), e.text);
+}
+
 static void look_at_standard(const struct look *look)
 {
 	const char *pem = json_string_value(json_object_get(look->document, "certificate"));
@@ -126,9 +136,11 @@ static void look_at_standard(const struct look *look)
 
 	if (pem && kmip_certificate_read(pem, &info, NULL) == 0)
 		look_at_end(look, /* server= */ NULL, info.not_after);
+	if (json_is_string(json_object_get(look->document, "probe_key")) &&
+	    !json_is_string(json_object_get(look->document, "probe_check")))
+		learn_check(look);
 	if (providers_hold(look->m->providers, look->id, &set, NULL) < 0 ||
-	    kmip_servers_probe(set->servers, set->probe_key[0] ? set->probe_key : NULL, all, &n,
-			       NULL) < 0)
+	    provider_probe(set, all, &n, NULL) < 0)
 		return;
 	for (i = 0; i < n; i++) {
 		look_at_server(look, &all[i]);

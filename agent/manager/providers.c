@@ -131,6 +131,20 @@ static int put_servers(struct providers *p, struct provider_set *set, const json
 	return r;
 }
 
+/* One that was made before check values were kept has none. */
+static int read_check(struct provider_set *set, const json_t *document, struct error *e)
+{
+	const char *check = text_or_null(document, "probe_check");
+
+	if (!check)
+		return 0;
+	if (hex_decode(check, set->probe_check, sizeof(set->probe_check)) < 0)
+		return error_fail(e, EBADMSG, "The check value of its probe key in the store is damaged: "
+				  "bring the manager's backup back");
+	set->checked = true;
+	return 0;
+}
+
 int providers_build(struct providers *p, const char *id, const json_t *document,
 		    struct provider_set **ret, struct error *e)
 {
@@ -147,6 +161,8 @@ int providers_build(struct providers *p, const char *id, const json_t *document,
 		 json_text(document, "wrapping_key"));
 	snprintf(set->probe_key, sizeof(set->probe_key), "%s", json_text(document, "probe_key"));
 	r = kmip_servers_new(PROVIDERS_TIMEOUT_MS, &set->servers, e);
+	if (r == 0)
+		r = read_check(set, document, e);
 	if (r == 0)
 		r = put_servers(p, set, document, e);
 	if (r < 0) {
@@ -225,6 +241,25 @@ int providers_hold(struct providers *p, const char *id, struct provider_set **re
 	set->refs++;
 	*ret = set;
 	return 0;
+}
+
+struct kmip_wanted provider_wanted(const struct provider_set *set, const char *key)
+{
+	bool probe = set->checked && strcmp(key, set->probe_key) == 0;
+
+	return (struct kmip_wanted){
+		.id = key,
+		.wrapping_id = set->wrapping_key[0] ? set->wrapping_key : NULL,
+		.check = probe ? set->probe_check : NULL,
+	};
+}
+
+int provider_probe(struct provider_set *set, struct kmip_server_status *ret, size_t *ret_n,
+		   struct error *e)
+{
+	const struct kmip_wanted wanted = provider_wanted(set, set->probe_key);
+
+	return kmip_servers_probe(set->servers, set->probe_key[0] ? &wanted : NULL, ret, ret_n, e);
 }
 
 pthread_mutex_t *providers_change_lock(struct providers *p)

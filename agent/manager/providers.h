@@ -8,12 +8,12 @@
  *
  *	standard  {servers: [{name, address, port, server_name, pin, ca, user, password,
  *		  legacy, vendor}], certificate, certificate_key, request, request_key,
- *		  authority, authority_key, probe_key, wrapping_key}
+ *		  authority, authority_key, probe_key, probe_check, wrapping_key}
  *	native    {kdk, require_tpm, backed_up: RFC 3339|null}
  *
- * where password, kdk and all …_key but the last two are sealed by the vault, in the
- * context "provider|UUID|MEMBER" ("provider|UUID|password|SERVER"). What is not there is
- * null. Documents of kind "default" say who uses which: id "global", "cluster:UUID" or
+ * where password, kdk and all …_key but probe_key and wrapping_key are sealed by the
+ * vault, in the context "provider|UUID|MEMBER" ("provider|UUID|password|SERVER"), and
+ * probe_check is kdf_key_check() of the probe key, in base 16. What is not there is null. Documents of kind "default" say who uses which: id "global", "cluster:UUID" or
  * "host:UUID", {provider}. Documents of kind "provider-gone": {hosts} which still have
  * to forget a native provider that is deleted.
  *
@@ -30,6 +30,7 @@
 #include "common/encode.h"
 #include "common/errors.h"
 #include "common/secret.h"
+#include "crypto/kdf.h"
 #include "kmip/servers.h"
 
 #define PROVIDER_KIND		"provider"
@@ -61,6 +62,8 @@ struct providers;
  * @servers: with connections that are kept
  * @wrapping_key: that the servers wrap keys with on their way; "": with none
  * @probe_key: that tells whether keys can be had; "": none yet
+ * @probe_check: its check value
+ * @checked: there is one
  */
 struct provider_set {
 	char id[UUID_TEXT_SIZE];
@@ -68,6 +71,8 @@ struct provider_set {
 	struct kmip_servers *servers;
 	char wrapping_key[KMIP_ID_SIZE];
 	char probe_key[KMIP_ID_SIZE];
+	uint8_t probe_check[KEY_CHECK_SIZE];
+	bool checked;
 	struct providers *owner;
 	struct provider_set *next;
 	unsigned int refs;
@@ -93,6 +98,17 @@ int providers_hold(struct providers *providers, const char *id, struct provider_
 void providers_release(struct provider_set **set);
 
 #define _cleanup_set_ __attribute__((cleanup(providers_release)))
+
+/** provider_wanted() - a key of a set, as one asks its servers for it; points into both */
+struct kmip_wanted provider_wanted(const struct provider_set *set, const char *key);
+
+/**
+ * provider_probe() - ask all servers of a set, whose probe key each has to give
+ *
+ * As kmip_servers_probe().
+ */
+int provider_probe(struct provider_set *set, struct kmip_server_status *ret, size_t *ret_n,
+		   struct error *e);
 
 /** providers_build() - a set of a document, which nobody else knows; refs is 1 */
 int providers_build(struct providers *providers, const char *id, const json_t *document,
@@ -201,8 +217,8 @@ int provider_server_look(const struct provider_server *server, json_t **ret, str
 /**
  * provider_server_add() - take in a key server
  *
- * It has to be of the vendor of the others, and to give the provider's probe key; the first
- * one makes that key. As kmip_servers_add().
+ * It has to be of the vendor of the others, and to give the provider's probe key and no
+ * other one under its id; the first one makes that key. As kmip_servers_add().
  */
 int provider_server_add(struct manager *m, const char *id, const struct provider_server *server,
 			const char *user, struct error *e);
@@ -210,6 +226,9 @@ int provider_server_add(struct manager *m, const char *id, const struct provider
 /** provider_server_trust() - another pin or CA for a server, tried before it is kept */
 int provider_server_trust(struct manager *m, const char *id, const char *name, const char *pin,
 			  const char *ca, struct error *e);
+
+/** provider_check_learn() - keep the check value of a probe key that was made without one */
+int provider_check_learn(struct manager *m, const char *id, struct error *e);
 
 /** provider_server_remove() - Return: 0; -ENOENT */
 int provider_server_remove(struct manager *m, const char *id, const char *name, struct error *e);

@@ -148,6 +148,23 @@ static void native_kek_vector(void **state)
 	assert_int_equal(kdf_native_kek(&kdk, provider, key_id, &other, &e), -EINVAL);
 }
 
+/* Key 00 … 1f; computed with Python's hmac module. */
+static void key_check_vector(void **state)
+{
+	_cleanup_secret_ struct secret key = unit_counting(32);
+	uint8_t check[KEY_CHECK_SIZE];
+	char text[2 * KEY_CHECK_SIZE + 1];
+	struct error e = ERROR_NULL;
+
+	(void) state;
+	assert_int_equal(kdf_key_check(&key, check, &e), 0);
+	hex_encode(check, sizeof(check), text);
+	assert_string_equal(text, "8af1c7c4645413cbd4796ce94a86a9f5e1386e3103f42266ad84817000f7223e");
+	secret_shrink(&key, 0);
+	assert_int_equal(kdf_key_check(&key, check, &e), -EINVAL);
+	unit_speaks(&e, "check value");
+}
+
 static void names_of_keys(void **state)
 {
 	struct key_locator locator = { .provider_name = "site-a", .key_id = "42" };
@@ -193,6 +210,7 @@ int main(void)
 		cmocka_unit_test(hkdf_vectors),
 		cmocka_unit_test(hkdf_bounds),
 		cmocka_unit_test(native_kek_vector),
+		cmocka_unit_test(key_check_vector),
 		cmocka_unit_test(names_of_keys),
 	};
 

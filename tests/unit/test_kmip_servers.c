@@ -7,6 +7,8 @@
 #include "unit.h"
 
 #include "common/fileio.h"
+#include "common/encode.h"
+#include "crypto/kdf.h"
 #include "kmip/servers.h"
 
 #define TIMEOUT 5000
@@ -96,7 +98,18 @@ struct folder {
 	struct secret key;
 };
 
-/* NAME PORT KEY VENDOR; "-": none */
+/* KEY and its check value in base 16; "-": none */
+static const struct kmip_wanted *wanted_of(const char *key, const char *check, struct kmip_wanted *ret)
+{
+	static uint8_t value[KEY_CHECK_SIZE];
+
+	*ret = (struct kmip_wanted) { .id = key };
+	if (hex_decode(check, value, sizeof(value)) == 0)
+		ret->check = value;
+	return key[0] == '-' ? NULL : ret;
+}
+
+/* NAME PORT KEY VENDOR CHECK; "-": none */
 static int add(struct kmip_servers *set, const struct folder *f, char *const words[], bool ask,
 	       struct error *e)
 {
@@ -107,11 +120,12 @@ static int add(struct kmip_servers *set, const struct folder *f, char *const wor
 		.vendor = words[4][0] == '-' ? NULL : words[4],
 	};
 	char vendor[KMIP_TEXT_SIZE] = "";
+	struct kmip_wanted probe;
 	int r;
 
 	if (!ask)
 		return kmip_servers_put(set, &settings, e);
-	r = kmip_servers_add(set, &settings, words[3][0] == '-' ? NULL : words[3], vendor, e);
+	r = kmip_servers_add(set, &settings, wanted_of(words[3], words[5], &probe), vendor, e);
 	if (r == 0)
 		printf("vendor %s\n", vendor);
 	return r;
@@ -119,16 +133,19 @@ static int add(struct kmip_servers *set, const struct folder *f, char *const wor
 
 static int fetch(struct kmip_servers *set, const char *id, struct error *e)
 {
+	const struct kmip_wanted wanted = { .id = id };
 	_cleanup_secret_ struct secret key = SECRET_NULL;
-	uint8_t digest = 0;
-	size_t i;
-	int r = kmip_servers_fetch(set, id, &key, e);
+	uint8_t check[KEY_CHECK_SIZE];
+	char text[2 * KEY_CHECK_SIZE + 1];
+	bool wrapping = false;
+	int r = kmip_servers_fetch(set, &wanted, &key, &wrapping, e);
 
-	for (i = 0; i < key.size; i++)
-		digest ^= key.data[i];
-	if (r == 0)
-		printf("key %zu %u\n", key.size, digest);
-	return r;
+	if (r < 0)
+		return r;
+	assert_int_equal(kdf_key_check(&key, check, e), 0);
+	hex_encode(check, sizeof(check), text);
+	printf("key %zu %s\n", key.size, text);
+	return 0;
 }
 
 static int make(struct kmip_servers *set, struct error *e)
@@ -176,11 +193,12 @@ static int make_bare(struct kmip_servers *set, struct error *e)
 	return r;
 }
 
-static int probe(struct kmip_servers *set, const char *key, struct error *e)
+static int probe(struct kmip_servers *set, const char *key, const char *check, struct error *e)
 {
 	struct kmip_server_status all[KMIP_SERVERS_MAX];
+	struct kmip_wanted wanted;
 	size_t i, n = 0;
-	int r = kmip_servers_probe(set, key[0] == '-' ? NULL : key, all, &n, e);
+	int r = kmip_servers_probe(set, wanted_of(key, check, &wanted), all, &n, e);
 
 	for (i = 0; i < n; i++)
 		printf("%s %d.%d %d %s\n", all[i].name, all[i].version.major, all[i].version.minor, all[i].code,
@@ -212,7 +230,7 @@ static int obey(struct kmip_servers *set, const struct folder *f, char *const wo
 		return kmip_servers_call(set, destroy_work, words[1], e);
 	if (strcmp(words[0], "tag") == 0)
 		return kmip_servers_tag(set, words[1], labels, ARRAY_SIZE(labels), e);
-	return probe(set, words[1], e);
+	return probe(set, words[1], words[2], e);
 }
 
 static int load(const char *dir, struct folder *f, struct error *e)
@@ -226,13 +244,13 @@ static int load(const char *dir, struct folder *f, struct error *e)
 	return r;
 }
 
-/* A line in: up to five words. Lines out: what was found, then "= CODE REASON". */
+/* A line in: up to six words. Lines out: what was found, then "= CODE REASON". */
 static int commands(const char *dir)
 {
 	struct folder f = { .key = SECRET_NULL };
 	struct kmip_servers *set = NULL;
 	struct error e = ERROR_NULL;
-	char line[512], none[] = "-", *words[5], *save = NULL;
+	char line[512], none[] = "-", *words[6], *save = NULL;
 	size_t i;
 	int r;
 

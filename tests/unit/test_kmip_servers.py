@@ -122,6 +122,34 @@ def one_of_two_down():
         equal(client.do("fetch", key)[1].split()[1], "KeyStateClusterUnreachable", "none left")
 
 
+def made_by(client, server):
+    client.do("put", "x", server.port)
+    key = made(client)
+    client.do("remove", "x")
+    return int(key)
+
+
+def another_key_under_the_same_id():
+    """Servers number their keys: the one that stands alone has one of the same number."""
+    with site() as (client, (a, b, c)):
+        key, other = made_by(client, a), made_by(client, c)
+        while key != other:
+            if key < other:
+                key = made_by(client, a)
+            else:
+                other = made_by(client, c)
+        client.do("put", "a", a.port)
+        check = client.do("fetch", key)[0][0].split()[2]
+        equal(client.do("add", "b", b.port, key, "-", check), ([VENDOR], "0"), "the same key")
+        equal(client.do("add", "c", c.port, key, "-", check), ([], "-126 KeyStateMissingInKMS"), "another key")
+        with open(f"{SITE.folder.name}/errors", encoding="utf-8") as file:
+            text = file.read().splitlines()[-1]
+        assert "is another key: its check value differs" in text and "replicate" in text, text
+        client.do("put", "c", c.port)
+        equal(client.do("probe", key, check)[0], ["a 1.4 0", "b 1.4 0", "c 1.4 -126 KeyStateMissingInKMS"], "probe")
+        equal(client.do("probe", key)[0], ["a 1.4 0", "b 1.4 0", "c 1.4 0"], "nothing to compare with")
+
+
 def who_does_not_fit():
     with site() as (client, (a, _, b)):
         equal(client.do("put", "a", a.port, "-", "Acme"), ([], "0"), "put")
@@ -168,6 +196,7 @@ if __name__ == "__main__":
     try:
         SITE.start()
         # The last one kills a server
-        tap.run([a_key_s_life_and_its_reasons, who_does_not_fit, beside_servers_that_misbehave, one_of_two_down])
+        tap.run([a_key_s_life_and_its_reasons, who_does_not_fit, another_key_under_the_same_id,
+                 beside_servers_that_misbehave, one_of_two_down])
     finally:
         SITE.stop()

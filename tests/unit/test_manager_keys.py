@@ -315,6 +315,105 @@ def servers_are_one_vendor_s_and_replicate():
             assert part not in text, text
 
 
+def made_at(server):
+    """A key that somebody else has made there"""
+    program = os.path.join(tap.BUILD, "unit", "test_kmip_servers")
+    done = subprocess.run([program, SITE["folder"].name], input=f"put x {server.port}\ncreate\n", text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=True)
+    return int(done.stdout.splitlines()[1].split()[1])
+
+
+def level(first, second):
+    """Make keys until the next one has the same id at two servers that number them."""
+    a, b = made_at(first), made_at(second)
+    while a != b:
+        if a < b:
+            a = made_at(first)
+        else:
+            b = made_at(second)
+
+
+def servers_with_the_same_ids():
+    a, c, b = SITE["servers"]
+    ca = read("ca.pem")
+    with manager() as m:
+        level(a, c)
+        provider = kms(m)
+        made_at(c)
+        m.fails("ENOKEY", "server", provider, "c", str(c.port), ca, says="check value")
+        m.do("server", provider, "b", str(b.port), ca)
+        document = m.do("document", "provider", provider)
+        equal([s["name"] for s in document["servers"]], ["a", "b"], "servers")
+        check = document["probe_check"]
+        assert check not in json.dumps(m.do("view", provider)), "shown"
+        equal(m.do("status", provider)["state"], "yellow", "certificates of a day, and no more")
+        # One that goes its own way later
+        document["servers"][1]["port"] = c.port
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        status = m.do("status", provider)
+        equal([(s["name"], s["ok"], s["reason"]) for s in status["servers"]],
+              [("a", True, None), ("b", False, "KeyStateMissingInKMS")], "servers")
+        assert "check value" in status["servers"][1]["text"], status
+        m.do("watch", 1700000000)
+        rows = m.rows(operation="provider.watch")
+        equal(len(rows), 1, rows)
+        assert "check value" in rows[0]["result"], rows
+        m.fails("ENOKEY", "trust", provider, "b", None, ca, says="check value")
+        m.do("trust", provider, "a", None, ca)
+        # What was kept before there were check values gets its own
+        del document["probe_check"]
+        document["servers"][1]["port"] = b.port
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        m.do("watch", 1700000060)
+        equal(m.do("document", "provider", provider)["probe_check"], check, "learned")
+        m.fails("ENOKEY", "server", provider, "c", str(c.port), ca, says="check value")
+
+
+def a_probe_key_that_is_lost_has_a_successor():
+    with manager() as m:
+        provider = kms(m)
+        old = m.do("document", "provider", provider)
+        kmip("revoke", old["probe_key"])
+        kmip("destroy", old["probe_key"])
+        b, ca = str(SITE["servers"][2].port), read("ca.pem")
+        # Of the servers that are there, and so it stays when the new one is no good
+        m.fails("EBADE", "server", provider, "b", b, None, "0" * 64)
+        new = m.do("document", "provider", provider)
+        for member in "probe_key", "probe_check":
+            assert new[member] and new[member] != old[member], (old, new)
+        equal(m.do("status", provider)["servers"][0]["ok"], True, "it is used")
+        m.do("server", provider, "b", b, ca)
+        equal(m.do("document", "provider", provider)["probe_key"], new["probe_key"], "the same")
+
+
+def a_key_in_use_is_not_undone():
+    """A server that does not replicate calls a new key as one is called that is in use."""
+    a, c, _ = SITE["servers"]
+    with manager() as m:
+        level(a, c)
+        made_at(c)
+        provider = kms(m)
+        site(m)
+        key = m.do("new", HOST + "1", "web", "vda")["key"]
+        document = m.do("document", "provider", provider)
+        document["servers"][0]["port"] = c.port
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        answer = m.fails("EEXIST", "new", HOST + "1", "web", "vdb", says=key)
+        assert "do not hold the same keys" in answer["text"], answer
+        document["servers"][0]["port"] = a.port
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        equal(m.do("show", provider, key)["state"], "active", "the key in use")
+        # And what became of it there was left alone
+        document["servers"][0]["port"] = c.port
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        equal(m.do("show", provider, key)["state"], "active", "the other one")
+
+
 def certificates_in_four_ways():
     with manager() as m:
         provider = m.do("provider", "kms", "standard")
@@ -389,8 +488,11 @@ def wrapped_on_their_way():
         site(m)
         new = m.do("new", HOST + "1", "web", "vda")
         equal(m.do("get", HOST + "2", provider, new["key"])["sum"], new["sum"], "the same")
+        m.do("server", provider, "b", str(SITE["servers"][2].port), read("ca.pem"))
         kmip("revoke", wrapping)
         m.fails("EKEYREJECTED", "get", HOST + "1", provider, new["key"], reason="WrappingKeyNotActiveOrEnabled")
+        equal([s["reason"] for s in m.do("status", provider)["servers"]], ["WrappingKeyNotActiveOrEnabled"] * 2,
+              "read as keys are")
         kmip("destroy", wrapping)
         m.fails("ENOKEY", "get", HOST + "1", provider, new["key"], reason="WrappingKeyMissingInKMS")
 
@@ -442,7 +544,8 @@ if __name__ == "__main__":
         start()
         tap.run([a_key_for_a_vm_s_hosts, every_effect_is_recorded, reasons_of_a_key_server,
                  a_key_server_that_is_no_good, who_waits_gets_it_when_it_is_back, provision_gives_all,
-                 status_is_a_real_wrap, servers_are_one_vendor_s_and_replicate, certificates_in_four_ways,
+                 status_is_a_real_wrap, servers_are_one_vendor_s_and_replicate, servers_with_the_same_ids,
+                 a_probe_key_that_is_lost_has_a_successor, a_key_in_use_is_not_undone, certificates_in_four_ways,
                  keys_that_are_used_stay, wrapped_on_their_way, changes_are_recorded_once])
     finally:
         stop()
