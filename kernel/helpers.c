@@ -8,6 +8,10 @@
  * nobody wakes it again. One that came too late is left asleep for a while, the
  * longer the more often that happens.
  *
+ * It may wait for a device below, for as long as that one likes. So when its CPU
+ * goes nobody waits until it is parked: it goes elsewhere, is not called any more,
+ * and returns with its CPU.
+ *
  * A helper can be posted a big bio, see share.c: it takes the post and then
  * pieces of the bio, without being preempted, until somebody else wants the CPU.
  * And it can be called to open its queue for small ones, see queue.c.
@@ -19,11 +23,14 @@
 #include "helpers.h"
 
 #include <linux/completion.h>
+#include <linux/cpuhotplug.h>
+#include <linux/err.h>
+#include <linux/kthread.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/sched/isolation.h>
 #include <linux/slab.h>
-#include <linux/smpboot.h>
+#include <linux/topology.h>
 #include <linux/timekeeping.h>
 #include <uapi/linux/sched/types.h>
 
@@ -57,6 +64,7 @@ struct pass {
 
 /**
  * struct helper - the thread of one CPU
+ * @task: the thread; NULL until the CPU has been online
  * @post: a big bio, or NULL; who takes it out by xchg() or cmpxchg() has it
  * @awake: woken, or running
  * @called: to open the queue
@@ -70,6 +78,7 @@ struct pass {
  * @pass: the thread's own
  */
 struct helper {
+	struct task_struct *task;
 	struct vmcrypt_io *post;
 	int awake;
 	bool called;
@@ -84,13 +93,13 @@ struct helper {
 };
 
 static struct helper __percpu *helpers;
-static DEFINE_PER_CPU(struct task_struct *, helper_task);
+static int helpers_cpuhp_state;
 
-static void wake(struct helper *helper, unsigned int cpu)
+static void wake(struct helper *helper)
 {
-	/* xchg() orders what the helper shall find before; pairs with that in should_run(). */
+	/* xchg() orders what the helper shall find before; pairs with that in has_work(). */
 	if (!xchg(&helper->awake, true))
-		wake_up_process(per_cpu(helper_task, cpu));
+		wake_up_process(helper->task);
 }
 
 /* The helper of a CPU, NULL when it cannot help. */
@@ -101,7 +110,8 @@ static struct helper *helper_on(unsigned int cpu)
 	if (!cpu_online(cpu))
 		return NULL;
 	helper = per_cpu_ptr(helpers, cpu);
-	return helper->isolated ? NULL : helper;
+	/* Pairs with the smp_store_release() in online(). */
+	return smp_load_acquire(&helper->task) && !helper->isolated ? helper : NULL;
 }
 
 /* It came too late: its CPU was not idle. */
@@ -133,7 +143,7 @@ static bool post(unsigned int cpu, struct vmcrypt_io *io)
 		atomic_dec(&io->share.users);
 		return false;
 	}
-	wake(helper, cpu);
+	wake(helper);
 	return true;
 }
 
@@ -212,7 +222,7 @@ unsigned int vmcrypt_helpers_call(unsigned int last)
 			continue;
 		WRITE_ONCE(helper->called_at, ktime_get_mono_fast_ns());
 		WRITE_ONCE(helper->called, true);
-		wake(helper, cpu);
+		wake(helper);
 		return cpu;
 	}
 	return last;
@@ -324,15 +334,8 @@ static void open_queue(struct helper *helper)
 	vmcrypt_queue_serve(&helper->queue, helper->wake_ns);
 }
 
-static void begin(unsigned int cpu)
+static bool has_work(struct helper *helper)
 {
-	set_idle_policy(per_cpu_ptr(helpers, cpu));
-}
-
-static int should_run(unsigned int cpu)
-{
-	struct helper *helper = per_cpu_ptr(helpers, cpu);
-
 	/* Pairs with the xchg() in wake(): either it wakes, or its work is seen here. */
 	xchg(&helper->awake, false);
 	if (!READ_ONCE(helper->post) && !READ_ONCE(helper->called))
@@ -341,10 +344,8 @@ static int should_run(unsigned int cpu)
 	return true;
 }
 
-static void run(unsigned int cpu)
+static void work(struct helper *helper)
 {
-	struct helper *helper = per_cpu_ptr(helpers, cpu);
-
 	if (READ_ONCE(helper->called))
 		open_queue(helper);
 	serve_post(helper);
@@ -353,21 +354,57 @@ static void run(unsigned int cpu)
 	cond_resched();
 }
 
-static struct smp_hotplug_thread threads = {
-	.store			= &helper_task,
-	.setup			= begin,
-	.thread_should_run	= should_run,
-	.thread_fn		= run,
-	.thread_comm		= "vmcrypt/%u",
-};
+static int helper_thread(void *data)
+{
+	struct helper *helper = data;
+
+	set_idle_policy(helper);
+	for (;;) {
+		set_current_state(TASK_IDLE);
+		if (kthread_should_stop())
+			break;
+		if (!has_work(helper)) {
+			schedule();
+			continue;
+		}
+		__set_current_state(TASK_RUNNING);
+		work(helper);
+	}
+	__set_current_state(TASK_RUNNING);
+	return 0;
+}
+
+/* A CPU has come: its helper is made, or returns to it. */
+static int online(unsigned int cpu)
+{
+	struct helper *helper = per_cpu_ptr(helpers, cpu);
+	struct task_struct *task;
+
+	if (helper->task)
+		return set_cpus_allowed_ptr(helper->task, cpumask_of(cpu));
+
+	task = kthread_create_on_node(helper_thread, helper, cpu_to_node(cpu), "vmcrypt/%u", cpu);
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	kthread_bind(task, cpu);
+	wake_up_process(task);
+	/* Pairs with the smp_load_acquire() in helper_on(). */
+	smp_store_release(&helper->task, task);
+	return 0;
+}
 
 static void free_all(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu)
-		/* The driver's context behind it may hold something of a key. */
-		kfree_sensitive(per_cpu_ptr(helpers, cpu)->pass);
+	for_each_possible_cpu(cpu) {
+		struct helper *helper = per_cpu_ptr(helpers, cpu);
+
+		if (helper->task)
+			kthread_stop(helper->task);
+		/* As skcipher_request_free() does with what a driver has left behind it. */
+		kfree_sensitive(helper->pass);
+	}
 	free_percpu(helpers);
 }
 
@@ -402,10 +439,13 @@ int vmcrypt_helpers_init(void)
 			break;
 	}
 	if (!r)
-		r = smpboot_register_percpu_thread(&threads);
-	if (r)
+		r = cpuhp_setup_state(CPUHP_AP_ONLINE_DYN, "dm/vmcrypt:helpers", online, NULL);
+	if (r < 0) {
 		free_all();
-	return r;
+		return r;
+	}
+	helpers_cpuhp_state = r;
+	return 0;
 }
 
 /**
@@ -415,6 +455,6 @@ int vmcrypt_helpers_init(void)
  */
 void vmcrypt_helpers_exit(void)
 {
-	smpboot_unregister_percpu_thread(&threads);
+	cpuhp_remove_state(helpers_cpuhp_state);
 	free_all();
 }

@@ -28,7 +28,6 @@
 
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
-#include <linux/kthread.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
@@ -253,7 +252,7 @@ void vmcrypt_queue_serve(struct vmcrypt_queue *queue, u64 wake_ns)
 			set_room(queue, ROOM);
 		}
 		/* When nothing has come for a while, or somebody else wants the CPU. */
-		if (need_resched() || current->nivcsw != preempted || kthread_should_park() ||
+		if (need_resched() || current->nivcsw != preempted ||
 		    ktime_get_mono_fast_ns() - since > linger)
 			ending = true;
 	}
