@@ -74,23 +74,31 @@ int vmcrypt_fill_request(struct sk_buff *msg, const struct vmcrypt_request_info 
 	       nla_put_u32(msg, VMCRYPT_A_MINOR, MINOR(request->dev)) ? -EMSGSIZE : 0;
 }
 
-static struct sk_buff *begin_notification(u8 cmd, void **ret_header)
+/* A notification could not be made: its listeners see ENOBUFS, as when they are too slow. */
+static void tell_loss(enum vmcrypt_group group)
+{
+	genl_set_err(&vmcrypt_family, &init_net, 0, group, -ENOBUFS);
+}
+
+/* NULL when there is no memory for it; its listeners are told then. */
+static struct sk_buff *begin_notification(u8 cmd, enum vmcrypt_group group, void **ret_header)
 {
 	struct sk_buff *msg = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 
-	if (!msg)
+	if (!msg) {
+		tell_loss(group);
 		return NULL;
+	}
 	*ret_header = genlmsg_put(msg, 0, 0, &vmcrypt_family, 0, cmd);
-	if (*ret_header)
-		return msg;
-	nlmsg_free(msg);
-	return NULL;
+	return msg;
 }
 
 static void send_notification(struct sk_buff *msg, void *header, int r, enum vmcrypt_group group)
 {
-	if (r) {
+	/* The largest one is a part of NLMSG_DEFAULT_SIZE. */
+	if (WARN_ON_ONCE(!header || r)) {
 		nlmsg_free(msg);
+		tell_loss(group);
 		return;
 	}
 	genlmsg_end(msg, header);
@@ -110,13 +118,14 @@ bool vmcrypt_has_agent(void)
  * vmcrypt_notify_request() - ask the agents for a key
  * @request: what is wanted
  *
- * Out of memory it is lost; the constructor then runs into its time-out, and an
- * agent that starts meanwhile finds it by REQUEST_GET.
+ * Out of memory it is lost; agents see ENOBUFS then, and find the request by
+ * REQUEST_GET.
  */
 void vmcrypt_notify_request(const struct vmcrypt_request_info *request)
 {
 	void *header;
-	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_KEY_REQUEST, &header);
+	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_KEY_REQUEST, VMCRYPT_GROUP_REQUESTS,
+						 &header);
 
 	if (msg)
 		send_notification(msg, header, vmcrypt_fill_request(msg, request),
@@ -131,7 +140,8 @@ void vmcrypt_notify_request(const struct vmcrypt_request_info *request)
 void vmcrypt_notify_key_changed(const uuid_t *dek, u32 state)
 {
 	void *header;
-	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_KEY_CHANGED, &header);
+	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_KEY_CHANGED, VMCRYPT_GROUP_EVENTS,
+						 &header);
 	int r;
 
 	if (!msg)
@@ -150,7 +160,8 @@ void vmcrypt_notify_key_changed(const uuid_t *dek, u32 state)
 void vmcrypt_notify_disk_changed(const char *name, const uuid_t *dek, u32 state)
 {
 	void *header;
-	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_DISK_CHANGED, &header);
+	struct sk_buff *msg = begin_notification(VMCRYPT_CMD_DISK_CHANGED, VMCRYPT_GROUP_EVENTS,
+						 &header);
 	int r;
 
 	if (!msg)

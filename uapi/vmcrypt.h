@@ -162,6 +162,9 @@
  *
  *   A disk came (its table became live), its key changed state, or it went
  *   (STATE absent).
+ *
+ * A listener that is too slow, or for whom the kernel had no memory, sees ENOBUFS
+ * when it receives, and dumps what it follows.
  */
 #ifndef _UAPI_VMCRYPT_H
 #define _UAPI_VMCRYPT_H
