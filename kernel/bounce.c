@@ -17,7 +17,8 @@
  *    pages under the reserve's mutex, so two half-served writes can never wait
  *    for each other's pages.
  *  - What it then waits for is the end of writes of the same target, which need
- *    nothing from it. A target stacked on this one has its own reserve.
+ *    nothing from it, nor a worker that waits for it. A target stacked on this one
+ *    has its own reserve.
  *
  * Copyright (C) 2026 The vmcrypt authors
  */

@@ -34,16 +34,32 @@
 /* Decrypts and never blocks, so one can serve targets on top of each other. */
 static struct workqueue_struct *decrypt_wq;
 
-/**
- * vmcrypt_io_queue() - go on in a worker
- * @io: ours
- * @func: what to do there; with a read it does not block
- */
-void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func)
+static void queue_on(struct workqueue_struct *wq, struct vmcrypt_io *io, work_func_t func)
 {
 	vmcrypt_io_leave_context(io);
 	INIT_WORK(&io->work, func);
-	queue_work(io->stage == IO_DECRYPT ? decrypt_wq : io->vt->wq, &io->work);
+	queue_work(wq, &io->work);
+}
+
+/**
+ * vmcrypt_io_queue() - go on in a worker
+ * @io: ours
+ * @func: what to do there; with a read it does not block, with a write it does
+ *	not wait for memory
+ */
+void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func)
+{
+	queue_on(io->stage == IO_DECRYPT ? decrypt_wq : io->vt->wq, io, func);
+}
+
+/**
+ * vmcrypt_io_queue_patient() - go on in a worker that may wait for memory
+ * @io: ours, a write
+ * @func: what to do there
+ */
+void vmcrypt_io_queue_patient(struct vmcrypt_io *io, work_func_t func)
+{
+	queue_on(io->vt->patient_wq, io, func);
 }
 
 /**
@@ -403,7 +419,7 @@ int vmcrypt_io_end(struct vmcrypt_target *vt, struct bio *bio, blk_status_t *err
  */
 void vmcrypt_io_release_held(struct vmcrypt_target *vt)
 {
-	queue_work(vt->wq, &vt->release);
+	queue_work(vt->patient_wq, &vt->release);
 }
 
 /**
@@ -451,6 +467,10 @@ int vmcrypt_io_target_init(struct vmcrypt_target *vt)
 				 dm_table_device_name(vt->ti->table));
 	if (!vt->wq)
 		return -ENOMEM;
+	vt->patient_wq = alloc_workqueue("vmcrypt-wait/%s", WQ_MEM_RECLAIM | WQ_UNBOUND, 0,
+					 dm_table_device_name(vt->ti->table));
+	if (!vt->patient_wq)
+		return -ENOMEM;
 	return vmcrypt_reserve_init(&vt->reserve);
 }
 
@@ -462,6 +482,8 @@ void vmcrypt_io_target_exit(struct vmcrypt_target *vt)
 {
 	if (!vt->stats)
 		return;
+	if (vt->patient_wq)
+		destroy_workqueue(vt->patient_wq);
 	if (vt->wq)
 		destroy_workqueue(vt->wq);
 	WARN_ON_ONCE(!bio_list_empty(&vt->held));

@@ -82,6 +82,7 @@ void vmcrypt_io_exit(void);
 /* What read.c and write.c call, and share.c the first one. */
 
 void vmcrypt_io_queue(struct vmcrypt_io *io, work_func_t func);
+void vmcrypt_io_queue_patient(struct vmcrypt_io *io, work_func_t func);
 void vmcrypt_io_end_now(struct vmcrypt_io *io, blk_status_t status);
 void vmcrypt_io_cut(struct vmcrypt_io *io, unsigned int bytes);
 int vmcrypt_io_map_without_key(struct vmcrypt_io *io);

@@ -32,8 +32,10 @@ struct vmcrypt_key;
  * @hold_lock: guards @held and @nr_held; any context
  * @held: bios held for want of the key
  * @nr_held: length of @held
- * @wq: for @release, and to send down what was encrypted asynchronously; its own,
- *	because what is sent down may wait for a target below this one
+ * @wq: sends down what was encrypted asynchronously; its own, because what is sent
+ *	down may wait for a target below this one
+ * @patient_wq: for @release, and for writes that may wait for @reserve. What they
+ *	wait for can be work of @wq, which must not queue behind them
  * @release: takes up what is held
  * @of_key: in the key's targets, under keys.c's lock, as all below
  * @all: in the list of all targets
@@ -59,6 +61,7 @@ struct vmcrypt_target {
 	struct bio_list held;
 	unsigned int nr_held;
 	struct workqueue_struct *wq;
+	struct workqueue_struct *patient_wq;
 	struct work_struct release;
 
 	struct list_head of_key;

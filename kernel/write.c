@@ -143,7 +143,7 @@ bool vmcrypt_write_take_up_early(struct vmcrypt_io *io)
 
 	/* A worker can wait for memory and hold it, and finds out what else it is. */
 	if (unlikely(r && r != -EINPROGRESS))
-		vmcrypt_io_queue(io, take_up_work);
+		vmcrypt_io_queue_patient(io, take_up_work);
 	return !r;
 }
 
