@@ -397,7 +397,9 @@ int vmcrypt_io_end(struct vmcrypt_target *vt, struct bio *bio, blk_status_t *err
 
 	switch (io->stage) {
 	case IO_READ:
-		if (likely(!*error) && !vmcrypt_read_end(io, error))
+		if (unlikely(*error))
+			vmcrypt_read_failed(io, *error);
+		else if (!vmcrypt_read_end(io, error))
 			return DM_ENDIO_INCOMPLETE;
 		break;
 	case IO_WRITE:

@@ -150,6 +150,20 @@ int vmcrypt_read_map(struct vmcrypt_io *io)
 }
 
 /**
+ * vmcrypt_read_failed() - the device below could not read all of it
+ * @io: the read; what could be read is in the caller's pages, as ciphertext
+ * @status: why
+ *
+ * Any context.
+ */
+void vmcrypt_read_failed(struct vmcrypt_io *io, blk_status_t status)
+{
+	/* Did not begin: it will be tried again. */
+	if (status != BLK_STS_AGAIN)
+		zero_pages(io);
+}
+
+/**
  * vmcrypt_read_end() - a read has come back
  * @io: the read; its ciphertext is in the caller's pages
  * @ret_status: how it ended

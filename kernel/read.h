@@ -8,6 +8,7 @@
 struct vmcrypt_io;
 
 int vmcrypt_read_map(struct vmcrypt_io *io);
+void vmcrypt_read_failed(struct vmcrypt_io *io, blk_status_t status);
 bool vmcrypt_read_end(struct vmcrypt_io *io, blk_status_t *ret_status);
 void vmcrypt_read_take_up(struct vmcrypt_io *io);
 void vmcrypt_read_take_up_softirq(struct vmcrypt_io *io);
