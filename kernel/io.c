@@ -259,6 +259,7 @@ static void take_up(struct vmcrypt_io *io)
 {
 	switch (io->stage) {
 	case IO_READ:
+	case IO_DISCARD:
 		while (!vmcrypt_key_usable(io->vt->key))
 			if (vmcrypt_io_hold(io))
 				return;
@@ -334,6 +335,24 @@ int vmcrypt_io_map_without_key(struct vmcrypt_io *io)
 	return vmcrypt_io_hold(io) ? DM_MAPIO_SUBMITTED : -EAGAIN;
 }
 
+/**
+ * vmcrypt_io_send_down() - a bio goes down as it is, if the key is there
+ * @io: in map
+ *
+ * Return: DM_MAPIO_*.
+ */
+int vmcrypt_io_send_down(struct vmcrypt_io *io)
+{
+	int r;
+
+	while (unlikely(!vmcrypt_key_usable(io->vt->key))) {
+		r = vmcrypt_io_map_without_key(io);
+		if (r != -EAGAIN)
+			return r;
+	}
+	return DM_MAPIO_REMAPPED;
+}
+
 /* True when each sector of the bio is a whole one. */
 static bool is_aligned(const struct vmcrypt_target *vt, sector_t sector, unsigned int bytes)
 {
@@ -375,6 +394,10 @@ int vmcrypt_io_map(struct vmcrypt_target *vt, struct bio *bio)
 		if (vmcrypt_helpers_possible())
 			vmcrypt_queue_submission();
 		return op == REQ_OP_READ ? vmcrypt_read_map(io) : vmcrypt_write_map(io);
+	}
+	if (op == REQ_OP_DISCARD) {
+		io->stage = IO_DISCARD;
+		return vmcrypt_io_send_down(io);
 	}
 	io->stage = IO_PASS;
 	return DM_MAPIO_REMAPPED;

@@ -17,7 +17,8 @@ struct vmcrypt_target;
  * the device below, then end_io or a worker.
  */
 enum vmcrypt_io_stage {
-	IO_PASS,	/* no data: a flush, a discard */
+	IO_PASS,	/* no data: a flush */
+	IO_DISCARD,	/* a discard, to go down or gone down */
 	IO_READ,	/* a read, to go down or gone down */
 	IO_DECRYPT,	/* a read, come back, ciphertext in the caller's pages */
 	IO_ENCRYPT,	/* a write, to go down */
@@ -86,6 +87,7 @@ void vmcrypt_io_queue_patient(struct vmcrypt_io *io, work_func_t func);
 void vmcrypt_io_end_now(struct vmcrypt_io *io, blk_status_t status);
 void vmcrypt_io_cut(struct vmcrypt_io *io, unsigned int bytes);
 int vmcrypt_io_map_without_key(struct vmcrypt_io *io);
+int vmcrypt_io_send_down(struct vmcrypt_io *io);
 bool vmcrypt_io_hold(struct vmcrypt_io *io);
 blk_status_t vmcrypt_io_refusal(const struct vmcrypt_io *io);
 int vmcrypt_io_crypt(struct vmcrypt_io *io, bool may_resched);

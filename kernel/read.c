@@ -136,17 +136,10 @@ static bool hop(struct vmcrypt_io *io)
  */
 int vmcrypt_read_map(struct vmcrypt_io *io)
 {
-	int r;
-
 	io->stage = IO_READ;
 	/* Bounds the time that it will be inside the key. */
 	vmcrypt_io_cut(io, VMCRYPT_BOUNCE_MAX);
-	while (unlikely(!vmcrypt_key_usable(io->vt->key))) {
-		r = vmcrypt_io_map_without_key(io);
-		if (r != -EAGAIN)
-			return r;
-	}
-	return DM_MAPIO_REMAPPED;
+	return vmcrypt_io_send_down(io);
 }
 
 /**

@@ -23,7 +23,8 @@ void vmcrypt_stats_ended(const struct vmcrypt_io *io, blk_status_t status)
 	bool write = op_is_write(bio_op(io->bio));
 
 	this_cpu_inc(stats->ended);
-	if (io->stage == IO_PASS || io->stage == IO_REQUEUE || status == BLK_STS_AGAIN)
+	if (io->stage == IO_PASS || io->stage == IO_REQUEUE || status == BLK_STS_AGAIN ||
+	    bio_op(io->bio) == REQ_OP_DISCARD)
 		return;
 	if (write)
 		this_cpu_inc(stats->writes);
