@@ -14,11 +14,27 @@
 #include <stdint.h>
 #include <time.h>
 
+static inline struct timespec timespec_of_ms(int64_t ms)
+{
+	return (struct timespec) {
+		.tv_sec = (time_t) (ms / 1000),
+		.tv_nsec = (long) (ms % 1000) * 1000000,
+	};
+}
+
 /** mutex_lock() - lock it, and return it for the variable that unlocks it */
 static inline pthread_mutex_t *mutex_lock(pthread_mutex_t *mutex)
 {
 	pthread_mutex_lock(mutex);
 	return mutex;
+}
+
+/** mutex_lock_until() - the same, NULL when it is not had before a deadline, as below */
+static inline pthread_mutex_t *mutex_lock_until(pthread_mutex_t *mutex, int64_t deadline_ms)
+{
+	const struct timespec until = timespec_of_ms(deadline_ms);
+
+	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until) == 0 ? mutex : NULL;
 }
 
 /** mutex_unlock() - unlock it; the variable becomes NULL, and NULL is left alone */
@@ -41,10 +57,7 @@ static inline void mutex_unlock(pthread_mutex_t **mutex)
 static inline bool cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex,
 				   int64_t deadline_ms)
 {
-	const struct timespec until = {
-		.tv_sec = (time_t) (deadline_ms / 1000),
-		.tv_nsec = (long) (deadline_ms % 1000) * 1000000,
-	};
+	const struct timespec until = timespec_of_ms(deadline_ms);
 
 	return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &until) == 0;
 }

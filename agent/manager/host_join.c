@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "manager/authority.h"
 #include "manager/hosts_internal.h"
+#include "manager/keys_watch.h"
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
@@ -313,12 +314,14 @@ static int remove_host(struct store *store, void *userdata, struct error *e)
 int host_remove(struct manager *m, const char *host, struct error *e)
 {
 	_cleanup_json_ json_t *args = json_object();
+	_cleanup_unlock_ pthread_mutex_t *lock = NULL;
 	struct channel_failure why = { .key_reason = "" };
 	int r = store_write(m->store, remove_host, (void *) host, e);
 
 	if (r < 0)
 		return r;
-	/* It gets no key any more, whether it hears of this or not. */
+	/* It gets no key any more, whether it hears of this or not; one on its way is ahead of this. */
+	lock = keywatch_host_lock(m->watch, host);
 	if (args && link_ask(m, host, "host.removed", args, LINK_ASK_MS, NULL, &why) < 0)
 		log_notice("Host %s was removed and could not be told: %s", host, why.error.text);
 	link_close(m, host);

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "manager/hosts_internal.h"
 #include "manager/keys.h"
+#include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -197,6 +198,8 @@ int host_mode_forced(struct manager *m, const char *host, struct error *e)
 
 int host_mode_tell(struct manager *m, const char *host, struct error *e)
 {
+	/* In order with what depends on the mode: no key may come behind the end of its right. */
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(m->watch, host);
 	_cleanup_json_ json_t *document = NULL, *args = NULL;
 	struct channel_failure why = { .key_reason = "" };
 	int r = host_get(m->store, host, &document, e);

@@ -23,13 +23,13 @@ static int serve_new(struct manager *m, struct host_peer *peer, const json_t *ar
 {
 	int r = host_mode_on_demand(m, peer->host, &why->error);
 
-	return r < 0 ? r : keys_serve_new(m, peer->host, args, ret, why);
+	return r < 0 ? r : keys_serve_new(m, peer, args, ret, why);
 }
 
 static int serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		     struct channel_failure *why)
 {
-	return keys_serve_get(m, peer->host, args, ret, why);
+	return keys_serve_get(m, peer, args, ret, why);
 }
 
 static const struct host_request requests[] = {

@@ -7,6 +7,7 @@
 #define MANAGER_HOST_REQUESTS_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "common/channel.h"
@@ -33,12 +34,15 @@ enum lane_id {
  * @serial: of the certificate that the connection was made with
  * @address: of the host
  * @report: the parts of a disk.report that have come; NULL: none
+ * @order: keywatch_host_lock() of the host, when the handler has it: unlocked once its answer
+ *	is on its way, so that nothing that has to come behind it overtakes it; else NULL
  */
 struct host_peer {
 	const char *host;
 	const char *serial;
 	const char *address;
 	json_t *report;
+	pthread_mutex_t *order;
 };
 
 /**

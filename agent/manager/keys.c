@@ -10,15 +10,15 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "crypto/locator.h"
+#include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
-#include "manager/keys_use.h"
+#include "manager/keys_right.h"
 #include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
-#include "manager/store.h"
 
 #define EVENT_FAILED	"com.vmware.vc.kms.crypto.KeyGenerateFail"
 #define EVENT_HOST_KEY	"com.vmware.vc.crypto.HostKeyUpdatedEvent"
@@ -27,6 +27,7 @@
  * struct asking - one request of a host under way
  * @who: "host:UUID", for the record
  * @vm: UUID that it is about, "" while not known
+ * @peer: whose @order is taken before it is given a key
  */
 struct asking {
 	struct manager *m;
@@ -37,13 +38,14 @@ struct asking {
 	char vm[UUID_TEXT_SIZE];
 	struct host_view view;
 	struct key_failure failure;
+	struct host_peer *peer;
 };
 
 static void asking_begin(struct asking *a, struct manager *m, const char *operation,
-			 const char *host)
+			 struct host_peer *peer)
 {
-	*a = (struct asking){ .m = m, .operation = operation, .host = host };
-	snprintf(a->who, sizeof(a->who), "host:%.36s", host);
+	*a = (struct asking){ .m = m, .operation = operation, .host = peer->host, .peer = peer };
+	snprintf(a->who, sizeof(a->who), "host:%.36s", peer->host);
 }
 
 static struct record_event asking_event(struct asking *a, const char *type, const char *key,
@@ -75,22 +77,14 @@ static int refuse(struct asking *a, const char *key, const char *hint)
 	return -EACCES;
 }
 
-static int not_safe(struct asking *a)
-{
-	return error_set(&a->failure.error, EACCES, EXIT_NOT_ALLOWED, 0,
-			 "Host %s gets no keys, for encryption is not enabled on it (its mode is not "
-			 "safe): enable it at the manager", a->view.name);
-}
-
 /* Where key servers have no part in a failure there is no reason of theirs. */
-static int check_host(struct asking *a, const char *key, const char *hint)
+static int check_host(struct asking *a, const char *vm)
 {
 	int r = host_view(a->m, a->host, &a->view, &a->failure.error);
 
-	if (r < 0 || a->view.safe)
-		return r;
-	(void)not_safe(a);
-	return refuse(a, key, hint);
+	if (r == 0)
+		r = host_may_have_keys(&a->view, &a->failure.error);
+	return r == -EACCES ? refuse(a, /* key= */ NULL, vm) : r;
 }
 
 static int find_provider(struct asking *a, const json_t *args, struct provider_set **ret)
@@ -114,7 +108,7 @@ static int find_provider(struct asking *a, const json_t *args, struct provider_s
 static void share(struct asking *a, struct provider_set *set, const char *key,
 		  const struct secret *material)
 {
-	const struct key_push push = { .set = set, .key = key, .vm = a->vm, .material = material };
+	const struct key_push push = { .set = set, .key = key, .material = material };
 	_cleanup_json_ json_t *hosts = NULL;
 	struct error e = ERROR_NULL;
 
@@ -125,11 +119,18 @@ static void share(struct asking *a, struct provider_set *set, const char *key,
 		key_push_all(a->m, hosts, a->host, &push);
 }
 
+/* What the host may have can have changed while the key server was asked. */
 static int seal(struct asking *a, const struct provider_set *set, const char *key,
 		const struct secret *material, json_t **ret)
 {
+	struct key_right right;
 	uint8_t uuid[UUID_SIZE];
+	int r;
 
+	a->peer->order = keywatch_host_lock(a->m->watch, a->host);
+	r = key_right(a->m, a->host, set->id, key, &right, &a->failure.error);
+	if (r < 0)
+		return r;
 	if (uuid_parse_text(set->id, uuid) < 0)
 		return error_fail(&a->failure.error, EBADMSG, "\"%s\" is no UUID of a provider", set->id);
 	return link_seal_kek(a->m, a->host, uuid, set->name, key, material, ret, &a->failure.error);
@@ -168,7 +169,7 @@ static int make_recorded(struct asking *a, struct provider_set *set, const json_
 	return r;
 }
 
-int keys_serve_new(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_new(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why)
 {
 	_cleanup_set_ struct provider_set *set = NULL;
@@ -176,10 +177,10 @@ int keys_serve_new(struct manager *m, const char *host, const json_t *args, json
 	struct asking a;
 	int r;
 
-	asking_begin(&a, m, "key.new", host);
-	r = check_host(&a, /* key= */ NULL, vm);
+	asking_begin(&a, m, "key.new", peer);
+	r = check_host(&a, vm);
 	if (r == 0) {
-		r = host_vm_named(m, host, vm, a.vm, &a.failure.error);
+		r = host_vm_named(m, peer->host, vm, a.vm, &a.failure.error);
 		if (r == -EACCES)
 			(void)refuse(&a, /* key= */ NULL, vm);
 	}
@@ -207,28 +208,16 @@ static int unknown(struct asking *a, const char *provider, const char *key)
 			 keystate_name(a->failure.why));
 }
 
-/* What counts is what the key was made for, not what a header says. */
-static int check_entitled(struct asking *a, const json_t *document, const char *key,
-			  const char *hint)
+static int check_entitled(struct asking *a, const char *provider, const char *key, const char *hint)
 {
-	const char *vm = json_text(document, "vm"), *host = json_text(document, "host");
-	int r = 0;
+	struct key_right right;
+	int r = key_right(a->m, a->host, provider, key, &right, &a->failure.error);
 
-	if (*vm) {
-		snprintf(a->vm, sizeof(a->vm), "%s", vm);
-		r = host_may_have_vm(a->m, a->host, vm, &a->failure.error);
-	} else if (strcmp(host, a->host) == 0) {
-		return 0;
-	}
-	if (r == 1)
-		return 0;
-	if (r < 0 && r != -ENOENT)
-		return r;
-	(void)error_set(&a->failure.error, EACCES, EXIT_NOT_ALLOWED, 0,
-			"Key %.128s is for %s %.36s, which is not registered to host %s or its cluster: "
-			"register it there, if it is to run there", key, *vm ? "VM" : "host",
-			*vm ? vm : host, a->view.name);
-	return refuse(a, key, hint);
+	a->view = right.view;
+	memcpy(a->vm, right.vm, sizeof(a->vm));
+	if (r == -ENOKEY)
+		return unknown(a, provider, key);
+	return r == -EACCES ? refuse(a, key, hint) : r;
 }
 
 static int fetch_and_seal(struct asking *a, const char *provider, const char *key, json_t **ret)
@@ -259,25 +248,16 @@ static int get_recorded(struct asking *a, const char *provider, const char *key,
 	return r;
 }
 
-int keys_serve_get(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why)
 {
 	const char *provider = json_text(args, "provider"), *key = json_text(args, "key");
 	const char *hint = json_string_value(json_object_get(args, "vm"));
-	_cleanup_json_ json_t *document = NULL;
-	char id[KEY_DOCUMENT_SIZE];
 	struct asking a;
 	int r;
 
-	asking_begin(&a, m, "key.get", host);
-	key_document_id(provider, key, id);
-	r = check_host(&a, key, hint);
-	if (r == 0) {
-		r = store_get(m->store, KEY_KIND, id, &document, &a.failure.error);
-		r = r == -ENOENT ? unknown(&a, provider, key) : r;
-	}
-	if (r == 0)
-		r = check_entitled(&a, document, key, hint);
+	asking_begin(&a, m, "key.get", peer);
+	r = check_entitled(&a, provider, key, hint);
 	if (r == 0)
 		r = get_recorded(&a, provider, key, ret);
 	if (r < 0)

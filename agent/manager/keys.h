@@ -18,16 +18,18 @@
 #include "common/channel.h"
 #include "common/errors.h"
 
+struct host_peer;
 struct manager;
 
 /*
- * What hosts ask for (common/channel.h). @host is its UUID as TLS has proved it, @args
- * have the channel's form. On success *ret is the answer's result; else *why is
- * filled. Both check that the host is in mode safe, and record what they do.
+ * What hosts ask for (common/channel.h). @args have the channel's form. On success *ret is
+ * the answer's result; else *why is filled. Both check that the host is in mode safe and
+ * may have the key, before the key server is asked and after it, and record what they do.
+ * They may leave @peer's order locked, see there.
  */
-int keys_serve_new(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_new(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why);
-int keys_serve_get(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why);
 
 /**

@@ -12,6 +12,7 @@
 #include "manager/keys.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
+#include "manager/keys_right.h"
 #include "manager/keys_use.h"
 #include "manager/keys_watch.h"
 #include "manager/links.h"
@@ -106,9 +107,29 @@ static int send_batch(struct provision *p, struct error *e)
 			  json_text(json_array_get(refused, 0), "text"));
 }
 
+/* What the host may have can have changed while key servers were asked. */
+static void drop_lost(struct provision *p)
+{
+	size_t i = json_array_size(p->keys);
+
+	while (i--) {
+		const json_t *key = json_array_get(p->keys, i);
+		struct error e = ERROR_NULL;
+		struct key_right right;
+
+		if (key_right(p->m, p->host, json_text(key, "provider"), json_text(key, "key"), &right,
+			      &e) == 0)
+			continue;
+		log_info("Host %s does not get key %s: %s", p->view.name, json_text(key, "key"), e.text);
+		json_array_remove(p->keys, i);
+		json_array_remove(p->ids, i);
+	}
+}
+
 /* What is under way goes, with one event that names all. */
 static void flush(struct provision *p)
 {
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(p->m->watch, p->host);
 	_cleanup_json_ json_t *data = json_pack("{s:O}", "keys", p->ids);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
@@ -117,6 +138,7 @@ static void flush(struct provision *p)
 	struct error e = ERROR_NULL;
 	int r;
 
+	drop_lost(p);
 	if (json_array_size(p->keys) == 0)
 		return;
 	if (json_array_size(p->keys) == 1)
@@ -254,21 +276,30 @@ static void push_keys(struct provision *p)
 	json_decref(p->ids);
 }
 
-int keys_provision(struct manager *m, const char *host, struct error *e)
+static int give_providers(struct provision *p, struct error *e)
 {
-	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(m->watch, host);
-	struct provision p = { .m = m, .host = host };
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(p->m->watch, p->host);
 	struct error failure = ERROR_NULL;
-	int r = host_view(m, host, &p.view, e);
+	int r = host_view(p->m, p->host, &p->view, e);
 
 	if (r < 0)
 		return r;
-	set_providers(&p);
-	if (p.view.safe) {
-		if (provider_native_push(m, host, &p.view, &failure) < 0)
-			note_failure(&p, &failure);
+	set_providers(p);
+	if (p->view.safe && provider_native_push(p->m, p->host, &p->view, &failure) < 0)
+		note_failure(p, &failure);
+	return 0;
+}
+
+int keys_provision(struct manager *m, const char *host, struct error *e)
+{
+	struct provision p = { .m = m, .host = host };
+	int r = give_providers(&p, e);
+
+	if (r < 0)
+		return r;
+	/* Key servers are asked without the lock: others may have something for the host. */
+	if (p.view.safe)
 		push_keys(&p);
-	}
 	if (error_is_set(&p.first) && e)
 		*e = p.first;
 	return p.first.code;

@@ -9,7 +9,8 @@
 #include "common/json.h"
 #include "common/lock.h"
 #include "common/log.h"
-#include "manager/hosts.h"
+#include "manager/keys_right.h"
+#include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -51,14 +52,14 @@ static int send_key(struct manager *m, const char *host, json_t *sealed, struct 
 }
 
 static int push_recorded(struct manager *m, const char *host, const struct key_push *push,
-			 json_t *sealed, struct error *e)
+			 const char *vm, json_t *sealed, struct error *e)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", push->set->id);
 	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
 				      .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
-				      .object = object, .key = push->key,
-				      .host = host, .vm = push->vm, .data = data };
+				      .object = object, .key = push->key, .host = host,
+				      .vm = *vm ? vm : NULL, .data = data };
 	int r;
 
 	snprintf(object, sizeof(object), "host:%.36s", host);
@@ -73,22 +74,25 @@ static int push_recorded(struct manager *m, const char *host, const struct key_p
 int key_push_one(struct manager *m, const char *host, const struct key_push *push,
 		 struct error *e)
 {
+	const int64_t deadline = time_monotonic_ms() + KEYS_PUSH_MS;
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock_until(m->watch, host, deadline);
 	_cleanup_json_ json_t *sealed = NULL;
 	uint8_t provider[UUID_SIZE];
 	struct error failure = ERROR_NULL;
-	struct host_view view;
-	int r = host_view(m, host, &view, e);
+	struct key_right right;
+	int r;
 
+	if (!lock)
+		return error_set(e, EBUSY, EXIT_NO_KEY, 0, "Host %s is being given other things: try again "
+				 "later", host);
+	r = key_right(m, host, push->set->id, push->key, &right, e);
 	if (r < 0)
 		return r;
-	if (!view.safe)
-		return error_set(e, EACCES, EXIT_NOT_ALLOWED, 0, "Host %s is not in mode safe, and gets "
-				 "no keys", view.name);
 	if (uuid_parse_text(push->set->id, provider) < 0)
 		return error_fail(e, EBADMSG, "\"%s\" is no UUID of a provider", push->set->id);
 	r = link_seal_kek(m, host, provider, push->set->name, push->key, push->material, &sealed, e);
 	if (r == 0)
-		r = push_recorded(m, host, push, sealed, &failure);
+		r = push_recorded(m, host, push, right.vm, sealed, &failure);
 	if (error_is_set(&failure) && e)
 		*e = failure;
 	return r;

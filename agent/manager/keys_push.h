@@ -19,16 +19,16 @@
 struct key_push {
 	const struct provider_set *set;
 	const char *key;
-	const char *vm;
 	const struct secret *material;
 };
 
 /**
- * key_push_one() - give a host a key, if it is safe and connected
+ * key_push_one() - give a host a key, if it is connected and may have it as things are now
  *
- * Recorded. Whether the host may have it is for the caller to know.
+ * Recorded. Takes the host's lock, and does not wait for it longer than KEYS_PUSH_MS.
  *
- * Return: 0; -ENOTCONN, -EACCES (not in mode safe); what the host answered.
+ * Return: 0; -ENOTCONN, -EBUSY (it is being given other things), what key_right() says;
+ * what the host answered.
  */
 int key_push_one(struct manager *m, const char *host, const struct key_push *push,
 		 struct error *e);

@@ -7,11 +7,13 @@
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "crypto/locator.h"
 #include "manager/hosts.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
+#include "manager/keys_watch.h"
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
@@ -254,6 +256,8 @@ static void removal_done(struct removal *removal)
 
 static void remove_from(struct manager *m, const char *host, void *userdata)
 {
+	/* Behind a key that was on its way when the removal began. */
+	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(m->watch, host);
 	struct removal *removal = userdata;
 	struct error e = ERROR_NULL;
 	int r = keys_ask_host(m, host, "key.remove",
@@ -311,8 +315,8 @@ static int take_off_list(struct store *store, void *userdata, struct error *e)
 					     removal->done, e);
 }
 
-int keys_remove(struct manager *m, const char *provider, const char *key, bool with_destroy,
-		struct error *e)
+static int remove_key(struct manager *m, const char *provider, const char *key, bool with_destroy,
+		      struct error *e)
 {
 	_cleanup_(users_done) struct users_of_keys users = { .disks = NULL };
 	_cleanup_json_ json_t *document = NULL;
@@ -333,6 +337,22 @@ int keys_remove(struct manager *m, const char *provider, const char *key, bool w
 	if (r == 0 && with_destroy)
 		r = destroy(m, provider, key, e);
 	return r < 0 ? r : store_write(m->store, take_off_list, &removal, e);
+}
+
+int keys_remove(struct manager *m, const char *provider, const char *key, bool with_destroy,
+		struct error *e)
+{
+	char id[KEY_DOCUMENT_SIZE];
+	int r;
+
+	key_document_id(provider, key, id);
+	/* From here on no host gets it, so that one that has forgotten it stays so. */
+	r = keywatch_remove_begin(m->watch, id, e);
+	if (r < 0)
+		return r;
+	r = remove_key(m, provider, key, with_destroy, e);
+	keywatch_remove_end(m->watch, id);
+	return r;
 }
 
 static int check_fetch(struct manager *m, const char *provider, const char *key, struct error *e)

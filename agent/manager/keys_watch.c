@@ -12,14 +12,12 @@
 #include "common/lock.h"
 #include "common/log.h"
 #include "crypto/locator.h"
-#include "manager/hosts.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
-#include "manager/keys_use.h"
+#include "manager/keys_right.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/providers.h"
-#include "manager/store.h"
 
 #define STRIPES		64
 #define TICK_MS		500
@@ -44,6 +42,7 @@ struct wanted {
  * @lock: of everything below but @hosts
  * @hosts: one for each host, some share one
  * @seen: name -> state
+ * @removing: ids of keys that are being removed, as members
  */
 struct keywatch {
 	pthread_mutex_t lock;
@@ -56,6 +55,7 @@ struct keywatch {
 	struct wanted *wanted;
 	size_t n_wanted;
 	json_t *seen;
+	json_t *removing;
 };
 
 int keywatch_new(struct keywatch **ret, struct error *e)
@@ -66,7 +66,10 @@ int keywatch_new(struct keywatch **ret, struct error *e)
 	if (!w)
 		return error_oom(e);
 	w->seen = json_object();
-	if (!w->seen) {
+	w->removing = json_object();
+	if (!w->seen || !w->removing) {
+		json_decref(w->seen);
+		json_decref(w->removing);
 		free(w);
 		return error_oom(e);
 	}
@@ -96,6 +99,7 @@ void keywatch_free(struct keywatch *w)
 		return;
 	drop_list(w->wanted);
 	json_decref(w->seen);
+	json_decref(w->removing);
 	for (i = 0; i < STRIPES; i++)
 		pthread_mutex_destroy(&w->hosts[i]);
 	pthread_cond_destroy(&w->wake);
@@ -103,13 +107,46 @@ void keywatch_free(struct keywatch *w)
 	free(w);
 }
 
-pthread_mutex_t *keywatch_host_lock(struct keywatch *w, const char *host)
+static pthread_mutex_t *stripe(struct keywatch *w, const char *host)
 {
 	unsigned int sum = 0;
 
 	while (*host)
 		sum = sum * 31 + (unsigned char)*host++;
-	return mutex_lock(&w->hosts[sum % STRIPES]);
+	return &w->hosts[sum % STRIPES];
+}
+
+pthread_mutex_t *keywatch_host_lock(struct keywatch *w, const char *host)
+{
+	return w ? mutex_lock(stripe(w, host)) : NULL;
+}
+
+pthread_mutex_t *keywatch_host_lock_until(struct keywatch *w, const char *host, int64_t deadline)
+{
+	return mutex_lock_until(stripe(w, host), deadline);
+}
+
+int keywatch_remove_begin(struct keywatch *w, const char *id, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&w->lock);
+
+	if (json_has(w->removing, id))
+		return error_fail(e, EBUSY, "Key %.165s is being removed already", id);
+	return json_object_set_new(w->removing, id, json_true()) < 0 ? error_oom(e) : 0;
+}
+
+void keywatch_remove_end(struct keywatch *w, const char *id)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&w->lock);
+
+	json_object_del(w->removing, id);
+}
+
+bool keywatch_removing(struct keywatch *w, const char *id)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = w ? mutex_lock(&w->lock) : NULL;
+
+	return w && json_has(w->removing, id);
 }
 
 void keywatch_remember(struct keywatch *w, const char *what, const char *state, char *ret)
@@ -196,22 +233,13 @@ static void put_back(struct keywatch *w, struct wanted *wanted, int64_t now)
 	add(w, wanted);
 }
 
-/* Whether the host still may have it. */
-static bool entitled(struct manager *m, const struct wanted *wanted, char ret_vm[UUID_TEXT_SIZE])
+/* Whether it is worth asking the key server: key_push_one() looks once more. */
+static bool entitled(struct manager *m, const struct wanted *wanted)
 {
-	_cleanup_json_ json_t *document = NULL;
-	char id[KEY_DOCUMENT_SIZE];
-	struct host_view view;
-	const char *vm;
+	struct key_right right;
 
-	key_document_id(wanted->provider, wanted->key, id);
-	if (!link_connected(m, wanted->host) || host_view(m, wanted->host, &view, NULL) < 0 ||
-	    !view.safe || store_get(m->store, KEY_KIND, id, &document, NULL) < 0)
-		return false;
-	vm = json_text(document, "vm");
-	snprintf(ret_vm, UUID_TEXT_SIZE, "%s", vm);
-	return *vm ? host_may_have_vm(m, wanted->host, vm, NULL) == 1 :
-		     strcmp(json_text(document, "host"), wanted->host) == 0;
+	return link_connected(m, wanted->host) &&
+	       key_right(m, wanted->host, wanted->provider, wanted->key, &right, NULL) == 0;
 }
 
 /* Return: 0: it has it, or is to have it no more; else it is tried again. */
@@ -221,10 +249,9 @@ static int retry(struct manager *m, const struct wanted *wanted, char failed[UUI
 	_cleanup_set_ struct provider_set *set = NULL;
 	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
 	struct key_push push = { .key = wanted->key, .material = &material };
-	char vm[UUID_TEXT_SIZE];
 	int r;
 
-	if (!entitled(m, wanted, vm))
+	if (!entitled(m, wanted))
 		return 0;
 	if (strcmp(failed, wanted->provider) == 0)
 		return -EAGAIN;
@@ -237,7 +264,6 @@ static int retry(struct manager *m, const struct wanted *wanted, char failed[UUI
 		return r;
 	}
 	push.set = set;
-	push.vm = vm[0] ? vm : NULL;
 	r = key_push_one(m, wanted->host, &push, &why.error);
 	if (r == 0)
 		log_info("Host %s has key %s/%s, which it has waited for", wanted->host, set->name,

@@ -52,8 +52,36 @@ size_t keywatch_wanted(struct keywatch *watch);
  */
 void keywatch_retry(struct keywatch *watch, struct manager *m, int64_t now);
 
-/** keywatch_host_lock() - for the rest of what a host is given: in order, one at a time */
+/**
+ * keywatch_host_lock() - for the rest of what a host is given or asked to forget: in order,
+ * one at a time
+ *
+ * Nobody has those of two hosts, which may be one. @watch: NULL: there is none to have.
+ */
 pthread_mutex_t *keywatch_host_lock(struct keywatch *watch, const char *host);
+
+/**
+ * keywatch_host_lock_until() - the same for who cannot wait for long
+ * @deadline: ms of CLOCK_MONOTONIC
+ *
+ * Return: NULL: the time is over, and nothing is locked.
+ */
+pthread_mutex_t *keywatch_host_lock_until(struct keywatch *watch, const char *host,
+					  int64_t deadline);
+
+/**
+ * keywatch_remove_begin() - nobody gets a key any more, for it is being removed
+ * @id: of its document
+ *
+ * Return: 0; -EBUSY: it is already.
+ */
+int keywatch_remove_begin(struct keywatch *watch, const char *id, struct error *e);
+
+/** keywatch_remove_end() - it is gone, or stays */
+void keywatch_remove_end(struct keywatch *watch, const char *id);
+
+/** keywatch_removing() - whether it is being removed. @watch: NULL: no */
+bool keywatch_removing(struct keywatch *watch, const char *id);
 
 /**
  * keywatch_remember() - what was seen of something

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "manager/hosts.h"
 #include "manager/keys_push.h"
+#include "manager/keys_right.h"
 #include "manager/keys_use.h"
 #include "manager/keys_watch.h"
 #include "manager/links.h"
@@ -49,19 +50,10 @@ static int put(struct store *store, const char *host, const json_t *key, struct 
 /* Whether the host may have the key as things are now. Return: 1, 0; -errno: cannot be told. */
 static int may_have(struct manager *m, const char *host, const json_t *withdrawal, struct error *e)
 {
-	_cleanup_json_ json_t *key = NULL;
-	char id[KEY_DOCUMENT_SIZE];
 	struct error own = ERROR_NULL;
-	const char *vm;
-	int r;
+	int r = key_is_for(m, host, json_text(withdrawal, "provider"), json_text(withdrawal, "key"), &own);
 
-	key_document_id(json_text(withdrawal, "provider"), json_text(withdrawal, "key"), id);
-	r = store_get(m->store, KEY_KIND, id, &key, &own);
-	vm = json_text(key, "vm");
-	if (r == 0)
-		r = *vm ? host_may_have_vm(m, host, vm, &own) :
-			  strcmp(json_text(key, "host"), host) == 0;
-	if (r == -ENOENT)
+	if (r == -ENOKEY)
 		return 0;
 	if (r < 0 && e)
 		*e = own;

@@ -6,6 +6,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "manager/links_internal.h"
 #include "manager/manager.h"
@@ -142,6 +143,7 @@ void link_serve(struct link *link)
 	pthread_mutex_lock(&link->links->lock);
 	link->busy = false;
 	finish(link, &request->frame, r == 0 && !hello, text, size);
+	mutex_unlock(&link->peer.order);
 	/* Who may not even say hello has no business here. */
 	refused = r == -EACCES && !hello && strcmp(request->frame.op, HOST_HELLO) == 0;
 	if (refused)

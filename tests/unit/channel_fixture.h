@@ -21,8 +21,10 @@
 
 #include "common/channel.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "crypto/x509.h"
 #include "manager/authority.h"
+#include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/keys.h"
 #include "manager/links.h"
@@ -517,24 +519,26 @@ static inline unsigned int count_rows(const char *operation, const char *type, c
 
 /* A key server that answers when the gate is open. */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+/* What a handler has until its answer is on its way: who did not let it go stops the next one. */
+static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 
-int keys_serve_new(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_new(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why)
 {
 	(void) m;
-	(void) host;
 	(void) args;
 	(void) ret;
 	pthread_mutex_lock(&gate);
 	pthread_mutex_unlock(&gate);
+	peer->order = mutex_lock(&order);
 	snprintf(why->key_reason, sizeof(why->key_reason), "KeyStateClusterUnreachable");
 	return error_set(&why->error, EHOSTUNREACH, EXIT_NO_KEY, 0, "No server of the provider answers");
 }
 
-int keys_serve_get(struct manager *m, const char *host, const json_t *args, json_t **ret,
+int keys_serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
 		   struct channel_failure *why)
 {
-	return keys_serve_new(m, host, args, ret, why);
+	return keys_serve_new(m, peer, args, ret, why);
 }
 
 int keys_make_host_key(struct manager *m, const char *host, const char *user, json_t **ret,

@@ -3,7 +3,9 @@
 #ifndef VMCRYPT_TESTS_KEYS_COMMANDS_H
 #define VMCRYPT_TESTS_KEYS_COMMANDS_H
 
+#include "common/lock.h"
 #include "common/log.h"
+#include "manager/keys_withdraw.h"
 
 /* One order: ["name", text...]. */
 struct order {
@@ -37,8 +39,10 @@ static int do_new(struct order *o)
 {
 	_cleanup_json_ json_t *args = json_pack("{s:s?, s:s, s:s}", "provider", word(o, 4), "vm", word(o, 2),
 						"disk", word(o, 3)), *key = NULL;
-	int r = keys_serve_new(&manager, word(o, 1), args, &key, &o->why);
+	struct host_peer peer = { .host = word(o, 1) };
+	int r = keys_serve_new(&manager, &peer, args, &key, &o->why);
 
+	mutex_unlock(&peer.order);
 	if (r == 0)
 		o->result = digest_of(word(o, 1), key);
 	return r;
@@ -48,8 +52,10 @@ static int do_get(struct order *o)
 {
 	_cleanup_json_ json_t *args = json_pack("{s:s, s:s, s:n}", "provider", word(o, 2), "key", word(o, 3),
 						"vm"), *key = NULL;
-	int r = keys_serve_get(&manager, word(o, 1), args, &key, &o->why);
+	struct host_peer peer = { .host = word(o, 1) };
+	int r = keys_serve_get(&manager, &peer, args, &key, &o->why);
 
+	mutex_unlock(&peer.order);
 	if (r == 0)
 		o->result = digest_of(word(o, 1), key);
 	return r;
@@ -230,6 +236,28 @@ static int do_retry(struct order *o)
 	return 0;
 }
 
+/* VM CLUSTER: as api_inventory.c does it */
+static int move(struct store *store, void *userdata, struct error *failure)
+{
+	const struct order *o = userdata;
+	_cleanup_json_ json_t *vm = NULL, *before = NULL;
+	int r = store_get(store, "vm", word(o, 1), &vm, failure);
+
+	if (r == 0)
+		r = hosts_of_vm(&manager, word(o, 1), &before, failure);
+	if (r == 0 && json_object_set(vm, "cluster", json_array_get(o->line, 2)) == 0)
+		r = store_update(store, "vm", word(o, 1), vm, failure);
+	return r < 0 ? r : keys_withdraw_vm(&manager, before, word(o, 1), failure);
+}
+
+static int do_move(struct order *o)
+{
+	int r = store_write(manager.store, move, o, &o->why.error);
+
+	keys_withdraw_again(&manager);
+	return r;
+}
+
 /* Rows behind SEQ. */
 static int do_rows(struct order *o)
 {
@@ -278,22 +306,25 @@ static int do_reopen(struct order *o)
 	return 0;
 }
 
+static int do_start(struct order *o);
+static int do_finish(struct order *o);
+
 static const struct { const char *name; int (*run)(struct order *o); } orders[] = {
 	{ "asked", do_asked }, { "certificate", do_certificate }, { "default", do_default },
-	{ "document", do_document }, { "get", do_get }, { "host", do_host }, { "host_key", do_host_key },
-	{ "keys", do_keys }, { "look", do_look }, { "new", do_new }, { "play", do_play },
+	{ "document", do_document }, { "finish", do_finish }, { "get", do_get }, { "host", do_host }, { "host_key", do_host_key },
+	{ "keys", do_keys }, { "look", do_look }, { "move", do_move }, { "new", do_new }, { "play", do_play },
 	{ "provider", do_provider }, { "provision", do_provision }, { "put", do_put },
 	{ "register", do_register }, { "remove", do_remove }, { "remove_server", do_remove_server },
 	{ "reopen", do_reopen }, { "request", do_request }, { "retry", do_retry }, { "rows", do_rows },
 	{ "search", do_search }, { "self_signed", do_self_signed }, { "server", do_server },
-	{ "show", do_show }, { "signed", do_signed }, { "status", do_status }, { "trust", do_trust },
+	{ "show", do_show }, { "signed", do_signed }, { "start", do_start }, { "status", do_status }, { "trust", do_trust },
 	{ "view", do_view }, { "watch", do_watch },
 };
 
-static void obey(const char *text)
+static json_t *carry_out(const json_t *line)
 {
-	_cleanup_json_ json_t *line = json_loads(text, 0, NULL), *answer = NULL;
 	struct order o = { .line = line, .why = { .error = ERROR_NULL } };
+	json_t *answer;
 	size_t i = 0;
 	int r;
 
@@ -305,6 +336,43 @@ static void obey(const char *text)
 			   "status", r < 0 ? (int) o.why.error.status : 0, "reason", o.why.key_reason,
 			   "text", o.why.error.text, "result", o.result);
 	assert_non_null(answer);
+	return answer;
+}
+
+/* One order that goes on while others are carried out, and its answer. */
+static struct {
+	pthread_t thread;
+	json_t *line;
+	json_t *answer;
+} aside;
+
+static void *carry_out_aside(void *unused)
+{
+	(void) unused;
+	aside.answer = carry_out(aside.line);
+	return NULL;
+}
+
+/* ORDER... */
+static int do_start(struct order *o)
+{
+	aside.line = json_copy((json_t *) o->line);
+	json_array_remove(aside.line, 0);
+	return -pthread_create(&aside.thread, NULL, carry_out_aside, NULL);
+}
+
+static int do_finish(struct order *o)
+{
+	pthread_join(aside.thread, NULL);
+	json_decref(aside.line);
+	o->result = aside.answer;
+	return 0;
+}
+
+static void obey(const char *text)
+{
+	_cleanup_json_ json_t *line = json_loads(text, 0, NULL), *answer = carry_out(line);
+
 	json_dumpf(answer, stdout, JSON_COMPACT);
 	putchar('\n');
 	fflush(stdout);

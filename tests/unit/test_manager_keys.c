@@ -7,6 +7,7 @@
 #include "keys_manager.h"
 
 #include "common/fileio.h"
+#include "common/lock.h"
 #include "manager/host_mode.h"
 #include "manager/host_requests.h"
 static void names_are_given_once(void **state)
@@ -76,11 +77,13 @@ static int get(const char *host, const char *provider, const char *key, struct c
 {
 	_cleanup_json_ json_t *args = json_pack("{s:s, s:s, s:s}", "provider", provider, "key", key, "vm",
 						"web");
+	struct host_peer peer = { .host = host };
 	json_t *answer = NULL;
 	int r;
 
 	*why = (struct channel_failure) { .error = ERROR_NULL };
-	r = keys_serve_get(&manager, host, args, &answer, why);
+	r = keys_serve_get(&manager, &peer, args, &answer, why);
+	mutex_unlock(&peer.order);
 	json_decref(answer);
 	return r;
 }
