@@ -19,6 +19,10 @@
 #define RECORD_SIZE 4096
 #define WHY_SIZE 192
 
+/* All that has a reason to come on an idle connection are new session tickets, of one or
+ * two KiB each with a client's certificate inside. */
+#define IDLE_READS_MAX 4
+
 /* TLS 1.3 has none but good ones. */
 #define SUITES "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
 #define SUITES_LEGACY SUITES ":ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES"
@@ -431,10 +435,10 @@ bool kmip_tls_usable(struct kmip_tls *tls)
 {
 	uint8_t byte;
 	size_t n = 0;
-	int r;
+	int i, r;
 
-	while (kmip_socket_readable(tls->fd))
-		if (feed(tls, kmip_deadline(1), NULL) <= 0)
+	for (i = 0; kmip_socket_readable(tls->fd); i++)
+		if (i == IDLE_READS_MAX || feed(tls, kmip_deadline(1), NULL) <= 0)
 			return false;
 	ERR_clear_error();
 	r = SSL_peek_ex(tls->ssl, &byte, sizeof(byte), &n);

@@ -78,6 +78,9 @@ struct kmip_stream kmip_tls_stream(struct kmip_tls *tls);
 /**
  * kmip_tls_usable() - whether an idle connection seems to stand: neither closed by
  * the server nor with something to read that nobody asked for
+ *
+ * Waits for nothing and reads no more than a few records, whatever the server sends,
+ * so that it may be called under a lock. One that is not usable is to be closed.
  */
 bool kmip_tls_usable(struct kmip_tls *tls);
 

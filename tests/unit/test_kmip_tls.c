@@ -274,6 +274,38 @@ static void shut_connection_shows(void **state)
 	server_stop(&s);
 }
 
+/* On a connection that is idle after one round trip. */
+static bool usable_after(unsigned int tickets)
+{
+	struct tls_server s = {
+		.party = &server, .clients = &ca, .version = TLS1_3_VERSION, .tickets = tickets,
+	};
+	struct kmip_tls_settings settings;
+	struct error e = ERROR_NULL;
+	struct kmip_tls *tls = NULL;
+	bool usable;
+
+	server_start(&s);
+	settings = settings_of(&s, NULL, ca.pem);
+	assert_int_equal(kmip_tls_connect(&settings, kmip_deadline(LONG), &tls, &e), 0);
+	assert_int_equal(sem_wait(&s.ready), 0);
+	usable = kmip_tls_usable(tls);
+	if (usable)
+		round_trip(tls);
+	kmip_tls_close(tls);
+	server_stop(&s);
+	return usable;
+}
+
+/* What a server sends without being asked is read to a bound. */
+static void unasked_records_are_bounded(void **state)
+{
+	(void) state;
+	assert_true(usable_after(0));
+	assert_true(usable_after(4));
+	assert_false(usable_after(200));
+}
+
 static void looks_without_trust(void **state)
 {
 	struct tls_server s = { .party = &expired, .clients = &ca, .version = TLS1_2_VERSION };
@@ -331,6 +363,7 @@ int main(void)
 		cmocka_unit_test(servers_that_misbehave),
 		cmocka_unit_test(old_suites_only_when_asked),
 		cmocka_unit_test(shut_connection_shows),
+		cmocka_unit_test(unasked_records_are_bounded),
 		cmocka_unit_test(looks_without_trust),
 		cmocka_unit_test(settings_that_are_none),
 	};

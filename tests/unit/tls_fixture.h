@@ -14,6 +14,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/socket.h>
 
 #define DAY (24L * 3600)
@@ -105,13 +106,20 @@ static inline void pin_of(const struct party *p, char ret[65])
 
 enum manners { ECHO, SHUT, GARBAGE, STALL };
 
-/* Serves one connection. @clients: whose clients it takes; NULL: anybody's */
+/*
+ * Serves one connection.
+ * @clients: whose clients it takes; NULL: anybody's
+ * @tickets: session tickets that ECHO sends before anything else
+ * @ready: when they are sent
+ */
 struct tls_server {
 	const struct party *party;
 	const struct party *clients;
 	const char *suites;
 	int version;
 	enum manners manners;
+	unsigned int tickets;
+	sem_t ready;
 	int listener;
 	uint16_t port;
 	pthread_t thread;
@@ -127,7 +135,16 @@ static void echo(SSL *ssl)
 			break;
 }
 
-static void serve_tls(const struct tls_server *s, int fd)
+/* Beside those of the handshake. */
+static bool send_tickets(SSL *ssl, unsigned int n)
+{
+	while (n-- > 0)
+		if (SSL_new_session_ticket(ssl) != 1 || SSL_do_handshake(ssl) != 1)
+			return false;
+	return true;
+}
+
+static void serve_tls(struct tls_server *s, int fd)
 {
 	SSL_CTX *context = SSL_CTX_new(TLS_server_method());
 	SSL *ssl;
@@ -145,7 +162,10 @@ static void serve_tls(const struct tls_server *s, int fd)
 	ssl = SSL_new(context);
 	SSL_set_fd(ssl, fd);
 	if (SSL_accept(ssl) == 1) {
-		if (s->manners == ECHO)
+		bool sent = send_tickets(ssl, s->tickets);
+
+		sem_post(&s->ready);
+		if (s->manners == ECHO && sent)
 			echo(ssl);
 		SSL_shutdown(ssl);
 	}
@@ -157,7 +177,7 @@ static void serve_tls(const struct tls_server *s, int fd)
 static void *serve(void *argument)
 {
 	static const char garbage[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
-	const struct tls_server *s = argument;
+	struct tls_server *s = argument;
 	uint8_t byte[512];
 	int fd = accept(s->listener, NULL, NULL);
 
@@ -183,6 +203,7 @@ static void server_start(struct tls_server *s)
 	};
 	socklen_t size = sizeof(address);
 
+	sem_init(&s->ready, 0, 0);
 	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(s->listener, (struct sockaddr *) &address, size), 0);
 	assert_int_equal(listen(s->listener, 8), 0);
