@@ -41,6 +41,28 @@ static int wait_connected(int fd, int64_t deadline)
 	return -error;
 }
 
+/* Connections are kept for later: one whose server is gone without a word is found dead
+ * within a minute, and a firewall in between does not forget it. */
+static void set_options(int fd)
+{
+	static const struct {
+		int level;
+		int option;
+		int value;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 30 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 5 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 4 },
+		/* Small messages, each waited for: only a delay would come of collecting. */
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(options); i++)
+		(void) setsockopt(fd, options[i].level, options[i].option, &options[i].value, sizeof(int));
+}
+
 /* Return: the socket or -errno. */
 static int connect_one(const struct addrinfo *address, int64_t deadline)
 {
@@ -50,8 +72,7 @@ static int connect_one(const struct addrinfo *address, int64_t deadline)
 	fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* Small messages, each waited for: only a delay would come of collecting. */
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int));
+	set_options(fd);
 	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0) {
 		if (errno != EINPROGRESS)
 			return -errno;
@@ -62,23 +83,38 @@ static int connect_one(const struct addrinfo *address, int64_t deadline)
 	return TAKE_FD(fd);
 }
 
+/* The time that is left is shared among those that are left, so that one which nobody
+ * answers for, often the first of them, leaves time for the others. */
+static int connect_any(const struct addrinfo *addresses, int64_t deadline)
+{
+	const struct addrinfo *address;
+	int r = -EHOSTUNREACH;
+	int64_t left, n = 0;
+
+	for (address = addresses; address; address = address->ai_next)
+		n++;
+	for (address = addresses; address; address = address->ai_next) {
+		left = deadline - kmip_deadline(0);
+		r = connect_one(address, deadline - left + left / n--);
+		if (r >= 0)
+			break;
+	}
+	return r;
+}
+
 int kmip_socket_connect(const char *host, uint16_t port, int64_t deadline, int *ret,
 			struct error *e)
 {
 	_cleanup_(cleanup_addresses) struct addrinfo *addresses = NULL;
-	const struct addrinfo *address;
 	int r;
 
 	r = kmip_resolve(host, port, deadline, &addresses, e);
 	if (r < 0)
 		return r;
-	r = -EHOSTUNREACH;
-	for (address = addresses; address; address = address->ai_next) {
-		r = connect_one(address, deadline);
-		if (r >= 0) {
-			*ret = r;
-			return 0;
-		}
+	r = connect_any(addresses, deadline);
+	if (r >= 0) {
+		*ret = r;
+		return 0;
 	}
 	return error_set(e, r, EXIT_NO_KEY, 0,
 			 "Connecting to key server %s port %u: %s; check that it runs and can be reached", host,

@@ -12,7 +12,7 @@
 
 /**
  * kmip_socket_connect() - connect to a name or address, one of its addresses after
- * the other
+ * the other, which share the time
  * @deadline: of the look-up and the connection, ms of CLOCK_MONOTONIC
  * @ret: non-blocking; written only on success; for close()
  *

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -20,6 +21,8 @@
 #include "kmip/stream.h"
 
 #define NAME "kms.vmcrypt.test."
+#define TWO_NAME "two.vmcrypt.test"
+#define FILL 4		/* connections that nobody accepts: more than a backlog of none takes */
 #define SLOW_S 60	/* what the C library alone would wait */
 
 struct silent {
@@ -70,6 +73,7 @@ static int silent_server(void **state)
 	unit_make_dir(silent.dir);
 	replace_file("/etc/resolv.conf", silent.dir, "resolv.conf",
 		     "nameserver 127.0.0.1\noptions timeout:30 attempts:2\n");
+	replace_file("/etc/hosts", silent.dir, "hosts", "127.0.0.2 " TWO_NAME "\n127.0.0.3 " TWO_NAME "\n");
 	replace_file("/etc/nsswitch.conf", silent.dir, "nsswitch.conf", "hosts: files dns\n");
 	silent.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(silent.fd, (const struct sockaddr *) &address, sizeof(address)), 0);
@@ -86,6 +90,7 @@ static int silent_done(void **state)
 	close(silent->fd);
 	umount2("/etc/resolv.conf", MNT_DETACH);
 	umount2("/etc/nsswitch.conf", MNT_DETACH);
+	umount2("/etc/hosts", MNT_DETACH);
 	unit_remove_dir(silent->dir);
 	return 0;
 }
@@ -168,6 +173,93 @@ static void bounded_and_recovers(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* Listens at an address of loopback, at @port or at any */
+static int listen_at(uint32_t address, uint16_t port, int backlog, uint16_t *ret_port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(address) } };
+	socklen_t size = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *) &in, size), 0);
+	assert_int_equal(listen(fd, backlog), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *) &in, &size), 0);
+	*ret_port = ntohs(in.sin_port);
+	return fd;
+}
+
+/* As a machine that is off: with no room for one more, the kernel answers nobody. */
+static void fill(uint32_t address, uint16_t port, int fds[FILL])
+{
+	const struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(address) } };
+	size_t i;
+
+	for (i = 0; i < FILL; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void) connect(fds[i], (const struct sockaddr *) &in, sizeof(in));
+	}
+}
+
+static uint32_t address_of(const struct addrinfo *address)
+{
+	assert_non_null(address);
+	assert_int_equal(address->ai_family, AF_INET);
+	return ntohl(((const struct sockaddr_in *) address->ai_addr)->sin_addr.s_addr);
+}
+
+/* The first of two addresses is dead, the second one is where the server is. */
+static void dead_address_leaves_time(void **state)
+{
+	struct addrinfo *addresses = NULL;
+	int listeners[2], fds[FILL], fd = -1;
+	uint32_t dead, alive;
+	struct error e = ERROR_NULL;
+	uint16_t port, same;
+	size_t i;
+
+	(void) state;
+	must(kmip_resolve(TWO_NAME, 1, kmip_deadline(SLOW_S * 1000), &addresses, &e));
+	dead = address_of(addresses);
+	alive = address_of(addresses->ai_next);
+	assert_null(addresses->ai_next->ai_next);
+	freeaddrinfo(addresses);
+	listeners[0] = listen_at(dead, 0, /* backlog= */ 0, &port);
+	listeners[1] = listen_at(alive, port, /* backlog= */ 8, &same);
+	fill(dead, port, fds);
+	must(kmip_socket_connect(TWO_NAME, port, kmip_deadline(4000), &fd, &e));
+	close(fd);
+	for (i = 0; i < FILL; i++)
+		close(fds[i]);
+	close(listeners[0]);
+	close(listeners[1]);
+}
+
+static int option_of(int fd, int level, int option)
+{
+	socklen_t size = sizeof(int);
+	int value = 0;
+
+	assert_int_equal(getsockopt(fd, level, option, &value, &size), 0);
+	return value;
+}
+
+/* A connection that is kept, and whose server is gone, is noticed within a minute. */
+static void idle_connections_are_watched(void **state)
+{
+	int listener, fd = -1, idle, more;
+	struct error e = ERROR_NULL;
+	uint16_t port;
+
+	(void) state;
+	listener = listen_at(INADDR_LOOPBACK, 0, /* backlog= */ 8, &port);
+	must(kmip_socket_connect("127.0.0.1", port, kmip_deadline(SLOW_S * 1000), &fd, &e));
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	idle = option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE);
+	more = option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option_of(fd, IPPROTO_TCP, TCP_KEEPCNT);
+	assert_in_range(idle + more, 10, 60);
+	close(fd);
+	close(listener);
+}
+
 /* An address asks nobody, whatever the name service does. */
 static void address_needs_no_service(void **state)
 {
@@ -187,6 +279,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(address_needs_no_service),
+		cmocka_unit_test(dead_address_leaves_time),
+		cmocka_unit_test(idle_connections_are_watched),
 		cmocka_unit_test(gives_up_in_time),
 		cmocka_unit_test(bounded_and_recovers),
 	};
