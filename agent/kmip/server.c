@@ -23,14 +23,25 @@ static void free_text(const char *text)
 	free((char *) text);
 }
 
+static void close_idle(struct kmip_server *server)
+{
+	while (server->n_idle)
+		kmip_connection_close(server->idle[--server->n_idle]);
+}
+
+void kmip_server_failed(struct kmip_server *server)
+{
+	server->failed = kmip_deadline(0);
+	close_idle(server);
+}
+
 void kmip_server_free(struct kmip_server *server)
 {
 	struct kmip_server_settings *s;
 
 	if (!server)
 		return;
-	while (server->n_idle)
-		kmip_connection_close(server->idle[--server->n_idle]);
+	close_idle(server);
 	s = &server->settings;
 	free_text(s->name);
 	free_text(s->user);

@@ -82,6 +82,14 @@ int kmip_server_connect(struct kmip_server *server, int64_t deadline, unsigned i
 			struct kmip_connection **ret, struct error *e);
 
 /**
+ * kmip_server_failed() - note down that it did not answer as it should
+ *
+ * What is idle is closed: a server that is gone takes all its connections along, and
+ * to find that out on each of them again would cost a time-out each.
+ */
+void kmip_server_failed(struct kmip_server *server);
+
+/**
  * kmip_connection_close() - NULL is left alone
  */
 void kmip_connection_close(struct kmip_connection *connection);

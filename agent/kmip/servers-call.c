@@ -5,6 +5,7 @@
  */
 #include "kmip/servers-internal.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,10 @@
 
 /* A server that has not answered for so long gets company. */
 #define PATIENCE 500
+
+/* That no server could be had is told for so long without asking again, ms: who waits in a
+ * row behind a call that has run into its time-out need not run into it one by one. */
+#define DOWN 2000
 
 /**
  * struct hunt - one call that waits for a connection
@@ -57,6 +62,16 @@ void servers_keep(struct kmip_connection *connection)
 	servers_unref(server);
 }
 
+/* Under the lock. */
+static void hand_over(struct hunt *hunt, struct kmip_connection *connection)
+{
+	connection->server->failed = 0;
+	if (hunt->over || hunt->won)
+		servers_keep(connection);
+	else
+		hunt->won = connection;
+}
+
 static void *run_attempt(void *argument)
 {
 	struct attempt *a = argument;
@@ -67,17 +82,17 @@ static void *run_attempt(void *argument)
 
 	r = kmip_server_connect(a->server, a->hunt->deadline, set->timeout, &connection, &e);
 	pthread_mutex_lock(&set->lock);
-	a->server->failed = r < 0 ? kmip_deadline(0) : 0;
 	a->hunt->pending--;
 	if (r < 0) {
+		kmip_server_failed(a->server);
 		a->hunt->failure = e;
 		servers_unref(a->server);
-	} else if (a->hunt->over || a->hunt->won) {
-		servers_keep(connection);
 	} else {
-		a->hunt->won = connection;
+		hand_over(a->hunt, connection);
 	}
 	unref_hunt(a->hunt);
+	/* Who waits for the last thread may end the process, and OpenSSL with it. */
+	OPENSSL_thread_stop();
 	set->running--;
 	free(a);
 	pthread_cond_broadcast(&set->changed);
@@ -183,6 +198,18 @@ static struct kmip_connection *take_idle(struct kmip_servers *set, const struct 
 	return NULL;
 }
 
+/* Under the lock. Those who are still silent at the end of a hunt, whose threads are about to
+ * say so; a server that was removed meanwhile is none of ours. */
+static void give_up(struct kmip_servers *set, struct kmip_server *const *tried, size_t n)
+{
+	size_t i, k;
+
+	for (i = 0; i < set->n; i++)
+		for (k = 0; k < n; k++)
+			if (tried[k] == set->servers[i] && !tried[k]->failed)
+				kmip_server_failed(tried[k]);
+}
+
 /* Under the lock, which is given up while waiting. */
 static void hunt_down(struct kmip_servers *set, struct hunt *hunt, const struct round *round)
 {
@@ -207,6 +234,8 @@ static void hunt_down(struct kmip_servers *set, struct hunt *hunt, const struct 
 			break;
 	}
 	hunt->over = true;
+	if (!hunt->won)
+		give_up(set, tried + round->n, n - round->n);
 }
 
 /* Under the lock, which is given up while waiting. */
@@ -248,17 +277,44 @@ static bool settle(struct round *round, struct kmip_connection *connection, int 
 	bool broken = connection->client.broken;
 
 	if (!broken) {
+		if (r == 0)
+			server->failed = 0;
 		servers_keep(connection);
 		return r == -EAGAIN || r == -ENOKEY;
 	}
-	/* One that was kept may have been closed for its age: the same server once more. */
-	if (connection->reused)
+	/* One that was kept may have been closed for its age: the same server once more.
+	 * But who stays silent on one connection is not waited for on the next. */
+	if (connection->reused && r != -ETIMEDOUT)
 		servers_unref(round->used[--round->n]);
 	else
-		server->failed = kmip_deadline(0);
+		kmip_server_failed(server);
 	kmip_connection_close(connection);
 	servers_unref(server);
 	return true;
+}
+
+static bool all_failed(const struct kmip_servers *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->n; i++)
+		if (!set->servers[i]->failed)
+			return false;
+	return true;
+}
+
+/* Any success since has made one of them healthy. */
+static bool still_down(const struct kmip_servers *set)
+{
+	return kmip_deadline(0) < set->down_until && all_failed(set);
+}
+
+static void keep_failure(struct kmip_servers *set, const struct error *failure)
+{
+	if (!all_failed(set))
+		return;
+	set->down = *failure;
+	set->down_until = kmip_deadline(DOWN);
 }
 
 static int call_all(struct kmip_servers *set, struct round *round,
@@ -288,9 +344,18 @@ static int call_all(struct kmip_servers *set, struct round *round,
 		failure = missing;
 		r = -ENOKEY;
 	}
+	if (r < 0)
+		keep_failure(set, &failure);
 	if (r < 0 && e)
 		*e = failure;
 	return r;
+}
+
+static int tell_down(const struct kmip_servers *set, struct error *e)
+{
+	if (e)
+		*e = set->down;
+	return set->down.code;
 }
 
 int kmip_servers_call(struct kmip_servers *set,
@@ -301,7 +366,9 @@ int kmip_servers_call(struct kmip_servers *set,
 	int r;
 
 	pthread_mutex_lock(&set->lock);
-	if (set->n)
+	if (set->n && still_down(set))
+		r = tell_down(set, e);
+	else if (set->n)
 		r = call_all(set, &round, work, userdata, e);
 	else
 		r = error_set(e, ENOENT, EXIT_NO_KEY, 0, "The key provider has no key server: add one");

@@ -15,6 +15,8 @@
  * @lock: of everything here and in the servers but their settings
  * @changed: a connection was made or not, on CLOCK_MONOTONIC
  * @running: threads that make connections
+ * @down: why the last call has failed with all servers
+ * @down_until: when it is no answer any more, on CLOCK_MONOTONIC, ms
  */
 struct kmip_servers {
 	pthread_mutex_t lock;
@@ -23,6 +25,8 @@ struct kmip_servers {
 	unsigned int running;
 	struct kmip_server *servers[KMIP_SERVERS_MAX];
 	size_t n;
+	struct error down;
+	int64_t down_until;
 };
 
 /** servers_unref() - under the lock: give back a reference to a server */

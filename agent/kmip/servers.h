@@ -101,6 +101,9 @@ int kmip_servers_remove(struct kmip_servers *set, const char *name, struct error
  * @work: returns 0 or -errno. It is called again with another server when one breaks
  *	down, cannot do it now (-EAGAIN), or does not know the key (-ENOKEY)
  *
+ * When none of the servers could be had, this is told for two seconds to whoever calls
+ * next, unless a probe or a connection still under way has found one well again.
+ *
  * Return: 0; -ENOENT with EXIT_NO_KEY (no server in the set); what @work or
  * connecting returned last, where -ENOKEY goes before others.
  */

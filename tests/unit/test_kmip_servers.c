@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * The set of servers as far as no server is needed, and the ten reasons. Called
- * with the name of a folder the program does what its standard input says with
- * servers of 127.0.0.1, for test_kmip_servers.py.
+ * with the name of a folder, and of a time-out in ms, the program does what its standard
+ * input says with servers of 127.0.0.1, for test_kmip_servers.py.
  */
 #include "unit.h"
+
+#include <pthread.h>
 
 #include "common/fileio.h"
 #include "common/encode.h"
@@ -148,6 +150,43 @@ static int fetch(struct kmip_servers *set, const char *id, struct error *e)
 	return 0;
 }
 
+struct one_of_many {
+	struct kmip_servers *set;
+	const char *id;
+	pthread_t thread;
+	int result;
+};
+
+static void *fetch_beside(void *argument)
+{
+	struct one_of_many *one = argument;
+	const struct kmip_wanted wanted = { .id = one->id };
+	_cleanup_secret_ struct secret key = SECRET_NULL;
+	bool wrapping;
+
+	one->result = kmip_servers_fetch(one->set, &wanted, &key, &wrapping, NULL);
+	return NULL;
+}
+
+/* The same key by several threads at once. */
+static int crowd(struct kmip_servers *set, const char *id, const char *how_many)
+{
+	struct one_of_many all[KMIP_SERVER_IDLE_MAX];
+	size_t i, n = strtoul(how_many, NULL, 10);
+	int r = 0;
+
+	for (i = 0; i < n && i < ARRAY_SIZE(all); i++) {
+		all[i] = (struct one_of_many) { .set = set, .id = id };
+		if (pthread_create(&all[i].thread, NULL, fetch_beside, &all[i]) != 0)
+			abort();
+	}
+	while (i-- > 0) {
+		pthread_join(all[i].thread, NULL);
+		r = all[i].result < 0 ? all[i].result : r;
+	}
+	return r;
+}
+
 static int make(struct kmip_servers *set, struct error *e)
 {
 	char id[KMIP_ID_SIZE];
@@ -222,6 +261,8 @@ static int obey(struct kmip_servers *set, const struct folder *f, char *const wo
 		return make_bare(set, e);
 	if (strcmp(words[0], "fetch") == 0)
 		return fetch(set, words[1], e);
+	if (strcmp(words[0], "crowd") == 0)
+		return crowd(set, words[1], words[2]);
 	if (strcmp(words[0], "state") == 0)
 		return tell_state(set, words[1], e);
 	if (strcmp(words[0], "revoke") == 0)
@@ -245,7 +286,7 @@ static int load(const char *dir, struct folder *f, struct error *e)
 }
 
 /* A line in: up to six words. Lines out: what was found, then "= CODE REASON". */
-static int commands(const char *dir)
+static int commands(const char *dir, unsigned int timeout)
 {
 	struct folder f = { .key = SECRET_NULL };
 	struct kmip_servers *set = NULL;
@@ -254,7 +295,7 @@ static int commands(const char *dir)
 	size_t i;
 	int r;
 
-	if (secret_init() < 0 || load(dir, &f, &e) < 0 || kmip_servers_new(TIMEOUT, &set, &e) < 0)
+	if (secret_init() < 0 || load(dir, &f, &e) < 0 || kmip_servers_new(timeout, &set, &e) < 0)
 		return EXIT_FAILURE;
 	while (fgets(line, sizeof(line), stdin)) {
 		for (i = 0; i < ARRAY_SIZE(words); i++) {
@@ -283,7 +324,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(set_without_servers),
 	};
 
-	if (argc == 2)
-		return commands(argv[1]);
+	if (argc > 1)
+		return commands(argv[1], argc > 2 ? (unsigned int) strtoul(argv[2], NULL, 10) : TIMEOUT);
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
 }

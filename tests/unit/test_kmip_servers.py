@@ -11,21 +11,25 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 import tap
 from pykmip import MEMORY, Server, certificates, free_port, openssl
+from relay import Relay
 from tap import equal
 
 CLIENT = os.path.join(tap.BUILD, "unit", "test_kmip_servers")
+# Of messages that are answered, and of those that are not, ms: each of these is waited for
+LONG, SHORT = 60000, 3000
 VENDOR = "vendor PyKMIP 0.10.0 Software Server"
 
 
 class Client:
-    """Orders to a set of servers"""
+    """Orders to a set of servers. @timeout: of each message, ms"""
 
-    def __init__(self, folder):
+    def __init__(self, folder, timeout):
         with open(f"{folder}/errors", "a", encoding="utf-8") as errors:
-            self.process = subprocess.Popen([CLIENT, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            self.process = subprocess.Popen([CLIENT, folder, str(timeout)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                             stderr=errors, text=True)
 
     def do(self, *words):
@@ -68,9 +72,9 @@ SITE = Site()
 
 
 @contextlib.contextmanager
-def site():
+def site(timeout=LONG):
     """A client that knows no server yet, and the servers"""
-    client = Client(SITE.folder.name)
+    client = Client(SITE.folder.name, timeout)
     try:
         a, c, b = SITE.servers
         yield client, (a, b, c)
@@ -162,6 +166,80 @@ def who_does_not_fit():
         equal(client.do("probe"), (["a 1.4 0"], "0"), "neither was taken in")
 
 
+@contextlib.contextmanager
+def relay(server):
+    between = Relay(server.port)
+    try:
+        yield between
+    finally:
+        between.stop()
+
+
+def connections_are_kept_and_used_again():
+    with site() as (client, (a, _, _)), relay(a) as between:
+        client.do("put", "a", between.port)
+        key = made(client)
+        first = client.do("fetch", key)
+        equal(first[1], "0", "fetch")
+        equal(client.do("fetch", key), first, "the same key again")
+        equal(len(between.connections), 1, "connections of three calls")
+        between.cut()
+        equal(client.do("fetch", key), first, "after the server has closed it")
+        equal(len(between.connections), 2, "connections then")
+
+
+def a_silent_server_is_waited_for_once():
+    """One that is gone without a word, with connections to it that are kept"""
+    with site(SHORT) as (client, (a, b, _)), relay(a) as between:
+        client.do("put", "a", between.port)
+        key = made(client)
+        between.delay = 0.2
+        equal(client.do("crowd", key, 4), ([], "0"), "four at once")
+        equal(len(between.connections), 4, "connections that are kept")
+        between.delay = 0
+        client.do("put", "b", b.port)
+        between.hush()
+        equal(client.do("fetch", key)[1], "0", "from the other one")
+        equal(between.asked(), 1, "connections that were waited for")
+        between.recover()
+        equal(client.do("probe", key), (["a 1.4 0", "b 1.4 0"], "0"), "it is back")
+        equal(client.do("fetch", key)[1], "0", "by whichever")
+        equal(between.asked(), 1, "what was open before is not tried again")
+
+
+def nobody_waits_twice_for_the_same():
+    """While no server of the provider can be had"""
+    with site(SHORT) as (client, (a, _, _)), relay(a) as between:
+        client.do("put", "a", between.port)
+        key = made(client)
+        between.hush()
+        first = client.do("fetch", key)
+        equal(first[1], "-110 KeyStateClusterUnreachable", "it does not answer")
+        count = len(between.connections)
+        for _ in range(3):
+            equal(client.do("fetch", key), first, "the same again, without asking")
+        equal(len(between.connections), count, "no new connection")
+        between.recover()
+        equal(client.do("probe", key), (["a 1.4 0"], "0"), "who looks closely asks")
+        equal(client.do("fetch", key)[1], "0", "and so do all others from then on")
+        between.hush()
+        equal(client.do("fetch", key), first, "silent again")
+        between.recover()
+        time.sleep(2.1)
+        equal(client.do("fetch", key)[1], "0", "asked anew after a while")
+
+
+def a_stalled_server_gets_company():
+    """The first call of a client, the first of whose servers does not answer"""
+    with site(SHORT) as (client, (good, _, _)), socket.create_server(("127.0.0.1", 0)) as stalled:
+        client.do("put", "stalled", stalled.getsockname()[1])
+        client.do("put", "good", good.port)
+        begin = time.monotonic()
+        equal(client.do("create")[1], "0", "by the second one")
+        if time.monotonic() - begin >= SHORT / 1000:
+            raise AssertionError("the second server was tried only when the first one's time was over")
+
+
 def answer_garbage(listener):
     while True:
         try:
@@ -174,7 +252,7 @@ def answer_garbage(listener):
 
 
 def beside_servers_that_misbehave():
-    with site() as (client, (good, _, _)), socket.create_server(("127.0.0.1", 0)) as stalled, \
+    with site(SHORT) as (client, (good, _, _)), socket.create_server(("127.0.0.1", 0)) as stalled, \
             socket.create_server(("127.0.0.1", 0)) as garbage:
         thread = threading.Thread(target=answer_garbage, args=(garbage,))
         thread.start()
@@ -197,6 +275,8 @@ if __name__ == "__main__":
         SITE.start()
         # The last one kills a server
         tap.run([a_key_s_life_and_its_reasons, who_does_not_fit, another_key_under_the_same_id,
+                 connections_are_kept_and_used_again, a_silent_server_is_waited_for_once,
+                 nobody_waits_twice_for_the_same, a_stalled_server_gets_company,
                  beside_servers_that_misbehave, one_of_two_down])
     finally:
         SITE.stop()
