@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # In the test machine, in real time: measure_real.sh ROUNDS MILLISECONDS DISKS
-# [POINT-REGEX]. The three kinds of target take turns, so that what else the
-# computer does meets all of them. Prints "real DISK TARGET BLOCK DIRECTION
+# [POINT-REGEX]. The three kinds of target take turns, and each round another one
+# begins, so that what else the computer does, and what a run leaves behind for
+# the next one, meets all of them. Prints "real DISK TARGET BLOCK DIRECTION
 # DEPTH JOBS ROUND KIB-PER-SECOND P99-MICROSECONDS".
 
 # shellcheck source=tests/bench/setup.sh
@@ -14,10 +15,20 @@ milliseconds=$2
 disks=$3
 wanted=${4:-.}
 
+# order ROUND: of the targets
+order()
+{
+	case $(($1 % 3)) in
+	0) echo crypt tuned vmcrypt ;;
+	1) echo tuned vmcrypt crypt ;;
+	2) echo vmcrypt crypt tuned ;;
+	esac
+}
+
 # turn DISK BLOCK DIRECTION DEPTH JOBS ROUND
 turn()
 {
-	for target in crypt tuned vmcrypt; do
+	for target in $(order "$6"); do
 		cat <<-JOB
 		[$1/$target/$2/$3/$4/$5/$6]
 		stonewall

@@ -15,6 +15,8 @@ import statistics
 import sys
 
 ENOUGH = 0.97
+# Fewer rounds than that give no verdict
+ROUNDS_MIN = 15
 RESAMPLES = 4000
 MEASURES = {"throughput": lambda ours, theirs: ours / theirs, "p99": lambda ours, theirs: theirs / ours}
 
@@ -107,12 +109,15 @@ def main():
             return 2
     short = sum(p[m]["short"] for points in kernels.values() for p in points for m in MEASURES)
     with open(options.json, "w", encoding="utf-8") as out:
-        json.dump({"rounds": options.rounds, "enough": ENOUGH, "short": short, "kernels": kernels}, out, indent=1)
+        json.dump({"rounds": options.rounds, "verdict": options.rounds >= ROUNDS_MIN, "enough": ENOUGH,
+                   "short": short, "kernels": kernels}, out, indent=1)
         out.write("\n")
     print("vmcrypt over the better of dm-crypt's default and tuned ways: median of the rounds' ratios, "
           "95 % interval; higher is better")
     print(table(kernels))
     print(f"\n{short} measures fall short of {ENOUGH}" if short else f"\nno measure falls short of {ENOUGH}")
+    if options.rounds < ROUNDS_MIN:
+        print(f"This is no verdict: {options.rounds} rounds, and it takes {ROUNDS_MIN}")
     return 1 if short else 0
 
 
