@@ -196,28 +196,6 @@ TEST_F(shapes, one_big_write_scattered_and_deep)
 	ring_close(&ring);
 }
 
-/* the ring polls: works, or says that it does not */
-TEST_F(shapes, polled)
-{
-	uint8_t *p = buffer(8 * KIB), *q = buffer(8 * KIB);
-	struct ring ring;
-	int result;
-
-	fill(p, 8 * KIB, 3);
-	ASSERT_EQ(0, write_all(self->v.fd, p, 8 * KIB, 0));
-	ASSERT_EQ(0, ring_open(&ring, 8, true));
-	for (int i = 0; i < 20; i++) {
-		memset(q, 0, 8 * KIB);
-		ASSERT_EQ(0, ring_rw(&ring, false, self->v.fd, q, 8 * KIB, 0, 0, 1));
-		ASSERT_EQ(0, ring_wait(&ring, 10000, NULL, &result));
-		if (result == -EOPNOTSUPP)
-			break;
-		ASSERT_EQ(8 * KIB, result);
-		ASSERT_EQ(0, memcmp(p, q, 8 * KIB));
-	}
-	ring_close(&ring);
-}
-
 /* EAGAIN is an answer; waiting and wrong data are not. Small enough to need no split, which is EAGAIN too. */
 TEST_F(shapes, nowait)
 {
@@ -346,6 +324,71 @@ TEST_F(shapes, mapped)
 	ASSERT_EQ(0, memcmp(m, q, MIB));
 	munmap(m, MIB);
 	close(fd);
+}
+
+/* What is not found by polling, comes by a timer: much too late. */
+#define TIMER_MS	4000
+#define SOON_MS		3000
+
+FIXTURE(polled) {
+	struct nl nl;
+	struct vdisk v;
+	struct ring ring;
+};
+
+FIXTURE_SETUP(polled)
+{
+	ASSERT_EQ(0, test_begin(&self->nl));
+	ASSERT_EQ(0, nullb_new(&self->v.below, "nullb", SIZE,
+			       "memory_backed=1 irqmode=2 completion_nsec=4000000000 poll_queues=1"));
+	ASSERT_EQ(0, vdisk_over(&self->v, &self->nl, "polled", 64, ""));
+	ASSERT_EQ(0, ring_open(&self->ring, 8, /* poll= */ true));
+}
+
+FIXTURE_TEARDOWN(polled)
+{
+	ring_close(&self->ring);
+	vdisk_free(&self->v);
+	test_end(&self->nl);
+}
+
+static int polled(FIXTURE_DATA(polled) *self, bool write, uint8_t *p, size_t size, uint64_t offset)
+{
+	int result;
+	int r = ring_rw(&self->ring, write, self->v.fd, p, size, offset, 0, 1);
+
+	if (!r)
+		r = ring_wait(&self->ring, SOON_MS, NULL, &result);
+	return r ? r : result < 0 ? result : result == (int)size ? 0 : -EIO;
+}
+
+TEST_F(polled, read_and_write)
+{
+	static const size_t sizes[] = { 512, 4 * KIB, 8 * KIB, 64 * KIB };
+	uint8_t *p = buffer(64 * KIB), *q = buffer(64 * KIB);
+	uint64_t polls = 0;
+
+	ASSERT_EQ(0, queue_limit(self->v.minor, "io_poll", &polls));
+	ASSERT_EQ(1, polls);
+	for (unsigned int i = 0; i < 20; i++) {
+		const size_t size = sizes[i % ARRAY_SIZE(sizes)];
+
+		fill(p, size, i);
+		memset(q, 0, size);
+		ASSERT_EQ(0, polled(self, /* write= */ true, p, size, i * 64 * KIB));
+		ASSERT_EQ(0, polled(self, /* write= */ false, q, size, i * 64 * KIB));
+		ASSERT_EQ(0, memcmp(p, q, size));
+	}
+}
+
+/* the other way round: the timer is what ends I/O that nobody polls for */
+TEST_F(polled, not_asked_for)
+{
+	const uint64_t began = now_ms();
+	uint8_t *p = buffer(4 * KIB);
+
+	ASSERT_EQ(0, write_all(self->v.fd, p, 4 * KIB, 0));
+	ASSERT_LE(TIMER_MS, now_ms() - began);
 }
 
 TEST_HARNESS_MAIN
