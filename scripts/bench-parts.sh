@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What scripts/bench and scripts/bench-real share. Sourced.
+# What scripts that run machines with tools of their own share. Sourced.
 
 BENCH=$VMCRYPT_BUILD/bench
 
@@ -23,16 +23,30 @@ tool_build()
 		-o "$1" "$2" "$objects/lib.a" -lcrypto -lpthread
 }
 
+# test_module VERSION FOLDER NAME: builds modules for tests from FOLDER of tests/,
+# prints the path of NAME.ko
+test_module()
+{
+	local parts=$VMCRYPT_BUILD/modules-$1/$2
+
+	mkdir -p "$parts"
+	(
+		exec 5>"$parts/lock"
+		flock 5
+		cp "$VMCRYPT_TOP/tests/$2/Kbuild" "$VMCRYPT_TOP/tests/$2"/"$3".c "$parts/"
+		make -s -C "$(kernel_dir "$1")/headers" "M=$parts" W=1 modules 2> >(grep -v "^Skipping BTF" >&2 || true) >&2
+	)
+	echo "$parts/$3.ko"
+}
+
 # bench_build VERSION: the module, the programs and scripts for the machine
 bench_build()
 {
 	local version=$1 parts=$BENCH/$1
 
-	mkdir -p "$parts/files" "$parts/bare"
+	mkdir -p "$parts/files"
 	"$VMCRYPT_TOP/scripts/build-module" "$version" >"$parts/module.log" 2>&1 ||
 		{ tail -n 20 "$parts/module.log" >&2; die "dm-vmcrypt.ko does not build for $version"; }
-	cp "$VMCRYPT_TOP"/tests/bench/{Kbuild,xts_bare.c} "$parts/bare/"
-	make -s -C "$(kernel_dir "$version")/headers" "M=$parts/bare" W=1 modules 2> >(grep -v "^Skipping BTF" >&2 || true) >&2
-	cp "$parts/bare/xts_bare.ko" "$VMCRYPT_TOP"/tests/bench/*.sh "$parts/files/"
+	cp "$(test_module "$version" bench xts_bare)" "$VMCRYPT_TOP"/tests/bench/*.sh "$parts/files/"
 	tool_build "$parts/files/load_key" "$VMCRYPT_TOP/tests/bench/load_key.c"
 }

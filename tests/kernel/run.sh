@@ -8,7 +8,9 @@
 cd "$(dirname "$0")" || exit 1
 
 PROGRAMS="abi vectors compat data shapes limits faults table grammar messages keys
-	permissions life suspend upcall pending cipher secrets stress"
+	permissions life suspend upcall pending cipher secrets helpers stress"
+# needs the module of modules/segments.c, built for this kernel
+[ -z "$VMCRYPT_SEGMENTS" ] || PROGRAMS="$PROGRAMS segments"
 SECONDS_EACH=${VMCRYPT_TEST_TIMEOUT:-180}
 COMPLAINTS='WARNING:|BUG:|Oops|general protection|Call Trace:|blocked for more|possible (circular|recursive)|refcount_t:|(list|slab) corruption|__kmem_cache_shutdown'
 
