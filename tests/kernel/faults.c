@@ -77,24 +77,45 @@ TEST_F(faults, read_error)
 	ASSERT_EQ(0, s.inflight);
 }
 
-/* a read that fails half way: what it says it read is right */
+/* each block is plaintext, zeroed, or what the buffer held before: @untouched */
+static bool harmless(const uint8_t *q, const uint8_t *plain, size_t size, uint8_t untouched)
+{
+	static const uint8_t zero[16];
+	uint8_t old[16];
+
+	memset(old, untouched, sizeof(old));
+	for (size_t at = 0; at < size; at += 16)
+		if (memcmp(q + at, plain + at, 16) && memcmp(q + at, zero, 16) && memcmp(q + at, old, 16))
+			return false;
+	return true;
+}
+
+/* a read that fails half way: what it says it read is right, and no ciphertext is left */
 TEST_F(faults, read_error_half_way)
 {
 	uint8_t *p = buffer(2 * MIB), *q = buffer(2 * MIB);
+	unsigned int failed = 0;
 
 	fill(p, 2 * MIB, 2);
 	ASSERT_EQ(0, write_all(self->v.fd, p, 2 * MIB, HALF - MIB));
 	ASSERT_EQ(0, half_bad(self));
 	for (size_t before = 4096; before <= MIB; before *= 4) {
-		ssize_t n = pread(self->v.fd, q, before + 64 * KIB, HALF - before);
+		const size_t all = before + 64 * KIB;
+		ssize_t n;
 
+		memset(q, 0x77, all);
+		n = pread(self->v.fd, q, all, HALF - before);
+		ASSERT_TRUE(harmless(q, p + MIB - before, all, 0x77))
+			TH_LOG("%zu bytes before the error", before);
 		if (n < 0) {
 			ASSERT_EQ(EIO, errno);
+			failed++;
 			continue;
 		}
 		ASSERT_LE(n, before);
 		ASSERT_EQ(0, memcmp(q, p + MIB - before, n));
 	}
+	ASSERT_LT(0, failed);
 }
 
 TEST_F(faults, write_error)
