@@ -26,15 +26,15 @@ FIXTURE_VARIANT(life) {
 };
 
 FIXTURE_VARIANT_ADD(life, queue) {
-	.options = "", .key_size = 64,
+	.options = "1 allow_discards", .key_size = 64,
 };
 
 FIXTURE_VARIANT_ADD(life, queue_4096) {
-	.options = "1 sector_size:4096", .key_size = 32,
+	.options = "2 sector_size:4096 allow_discards", .key_size = 32,
 };
 
 FIXTURE_VARIANT_ADD(life, error) {
-	.options = "1 key_loss:error", .error = true, .key_size = 64,
+	.options = "2 key_loss:error allow_discards", .error = true, .key_size = 64,
 };
 
 /* a linear device lies between, so that a test can make it slow */
@@ -189,6 +189,83 @@ TEST_F(life, fails)
 	ASSERT_EQ(0, key_set(&self->nl, &self->v.dek));
 	ASSERT_EQ(0, read_all(self->v.fd, q, 64 * KIB, 0));
 	ASSERT_EQ(0, memcmp(p, q, 64 * KIB));
+}
+
+static int discard(int fd, uint64_t offset, uint64_t size)
+{
+	const uint64_t range[2] = { offset, size };
+
+	return ioctl(fd, BLKDISCARD, range) ? -errno : 0;
+}
+
+static pid_t discard_in_child(int fd, uint64_t offset, uint64_t size)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(-discard(fd, offset, size));
+	return pid;
+}
+
+/* what is discarded without the key is lost as what is overwritten: it waits, too */
+TEST_F(life, discard_waits)
+{
+	uint8_t *p = buffer(64 * KIB), *raw = buffer(64 * KIB), *raw2 = buffer(64 * KIB), *zero = buffer(64 * KIB);
+	struct status s;
+	pid_t pid;
+
+	QUEUE_ONLY();
+	fill(p, 64 * KIB, 1);
+	ASSERT_EQ(0, write_all(self->v.fd, p, 64 * KIB, 0));
+	ASSERT_EQ(0, read_all(self->disk.raw, raw, 64 * KIB, 0));
+	ASSERT_EQ(0, lock(self));
+	pid = discard_in_child(self->v.fd, 0, 64 * KIB);
+	ASSERT_EQ(-ETIME, async_wait(pid, 300));
+	ASSERT_EQ(0, dm_counters(self->v.name, &s));
+	EXPECT_LE(1, s.queued);
+	ASSERT_EQ(0, read_all(self->disk.raw, raw2, 64 * KIB, 0));
+	ASSERT_EQ(0, memcmp(raw, raw2, 64 * KIB));
+	ASSERT_EQ(0, key_set(&self->nl, &self->v.dek));
+	ASSERT_EQ(0, async_wait(pid, 5000));
+	ASSERT_EQ(0, read_all(self->disk.raw, raw2, 64 * KIB, 0));
+	ASSERT_EQ(0, memcmp(zero, raw2, 64 * KIB));
+	ASSERT_EQ(0, dm_counters(self->v.name, &s));
+	ASSERT_EQ(0, s.queued);
+	ASSERT_EQ(0, s.inflight);
+}
+
+TEST_F(life, discard_fails)
+{
+	uint8_t *p = buffer(64 * KIB), *q = buffer(64 * KIB);
+
+	ERROR_ONLY();
+	fill(p, 64 * KIB, 1);
+	ASSERT_EQ(0, write_all(self->v.fd, p, 64 * KIB, 0));
+	ASSERT_EQ(0, lock(self));
+	ASSERT_EQ(-EIO, discard(self->v.fd, 0, 64 * KIB));
+	ASSERT_EQ(0, key_set(&self->nl, &self->v.dek));
+	ASSERT_EQ(0, read_all(self->v.fd, q, 64 * KIB, 0));
+	ASSERT_EQ(0, memcmp(p, q, 64 * KIB));
+	ASSERT_EQ(0, discard(self->v.fd, 0, 64 * KIB));
+	ASSERT_EQ(0, read_all(self->disk.raw, q, 64 * KIB, 0));
+	memset(p, 0, 64 * KIB);
+	ASSERT_EQ(0, memcmp(p, q, 64 * KIB));
+}
+
+static int flush(void *arg)
+{
+	return fsync(*(const int *)arg) ? -errno : 0;
+}
+
+/* a flush carries no data */
+TEST_F(life, flush_needs_no_key)
+{
+	uint64_t began;
+
+	ASSERT_EQ(0, lock(self));
+	began = now_ms();
+	ASSERT_EQ(0, in_child(flush, &self->v.fd));
+	ASSERT_GT(5000, now_ms() - began);
 }
 
 /* a read that was below when the key went */
