@@ -5,7 +5,7 @@
 # [POINT-REGEX]. The three kinds of target take turns, and each round another one
 # begins, so that what else the computer does, and what a run leaves behind for
 # the next one, meets all of them. Prints "real DISK TARGET BLOCK DIRECTION
-# DEPTH JOBS ROUND KIB-PER-SECOND P99-MICROSECONDS".
+# DEPTH JOBS ROUND KIB-PER-SECOND P99-MICROSECONDS", at the end "points N".
 
 # shellcheck source=tests/bench/setup.sh
 . /bench/setup.sh
@@ -64,6 +64,7 @@ point()
 		turn "$@" "$round" >>/tmp/jobs
 	done
 	fio --output-format=terse --terse-version=3 /tmp/jobs >/tmp/terse || exit 1
+	measured=$((measured + 1))
 	awk -F ';' '/^3;/ {
 		split($3, p, "/")
 		at = p[4] == "randread" || p[4] == "read" ? 0 : 41
@@ -89,6 +90,7 @@ points()
 	done
 }
 
+measured=0
 modules
 for disk in $disks; do
 	case $disk in
@@ -109,3 +111,4 @@ for disk in $disks; do
 	points "$disk"
 	dmsetup remove_all --force
 done
+echo "points $measured"

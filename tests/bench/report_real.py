@@ -22,16 +22,21 @@ MEASURES = {"throughput": lambda ours, theirs: ours / theirs, "p99": lambda ours
 
 
 def read_results(path):
-    """Returns {point: {target: {round: {"throughput": …, "p99": …}}}}."""
+    """Returns {point: {target: {round: {"throughput": …, "p99": …}}}}, all that were measured."""
     points = collections.defaultdict(lambda: collections.defaultdict(dict))
+    measured = 0
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             words = line.split()
+            if len(words) == 2 and words[0] == "points":
+                measured = int(words[1])
             if len(words) != 10 or words[0] != "real":
                 continue
             disk, target, block, direction, depth, jobs, turn, rate, p99 = words[1:]
             points[disk, block, direction, int(depth), int(jobs)][target][int(turn)] = {
                 "throughput": float(rate), "p99": float(p99)}
+    if not measured or len(points) != measured:
+        raise ValueError(f"{len(points)} points are here, {measured} were measured")
     return points
 
 
@@ -71,8 +76,6 @@ def points_of(path, rounds):
         entry = {"disk": disk, "block": block, "direction": direction, "depth": depth, "jobs": jobs}
         entry.update({measure: judge(targets, measure) for measure in MEASURES})
         points.append(entry)
-    if not points:
-        raise ValueError("no point was measured")
     return points
 
 
