@@ -32,6 +32,10 @@ class Failure(Exception):
     """Something did not go as it must; the text says what."""
 
 
+class NotBooted(Failure):
+    """The kernel ended before there was a process."""
+
+
 class Machine:
     """One QEMU process with a Debian system, and a shell on its second serial line.
 
@@ -65,7 +69,20 @@ class Machine:
         self.arguments[self.arguments.index("-append") + 1] += " " + words
 
     def start(self):
-        """Starts the machine and waits until its shell answers."""
+        """Starts the machine and waits until its shell answers.
+
+        QEMU 7.2 at times loses its way in an early kernel: what ended before there
+        was a process starts again.
+        """
+        for _ in range(2):
+            try:
+                self.boot()
+                return
+            except NotBooted as failure:
+                print(f"# {failure}: starting it again", flush=True)
+        self.boot()
+
+    def boot(self):
         self.boots += 1
         console = self.path(f"console-{self.boots}.log")
         shell = self.path("shell")
@@ -88,7 +105,19 @@ class Machine:
                     raise Failure(f"{self.name}: QEMU did not start: {self.last_words()}") from error
                 time.sleep(0.1)
         self.pending = b""
-        self.read_line(BOOT_TIMEOUT, "READY")
+        try:
+            self.read_line(BOOT_TIMEOUT, "READY")
+        except Failure as failure:
+            if self.has_ended() and not (os.path.getsize(console) and holds(console, b"init begins")):
+                raise NotBooted(str(failure)) from failure
+            raise
+
+    def has_ended(self):
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def last_words(self):
         with open(self.path("qemu.log"), encoding="utf-8", errors="replace") as log:
