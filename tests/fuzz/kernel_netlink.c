@@ -262,7 +262,8 @@ static bool taken_rightly(const struct fuzz *f, const struct shape *s)
 	return false;
 }
 
-static int one_case(struct fuzz *f, uint64_t seed)
+/* a KEY_SET is passed over while no key can be prepared */
+static int one_case(struct fuzz *f, uint64_t seed, bool *ret_sent)
 {
 	static struct answer a;
 	struct rnd r = { seed };
@@ -283,6 +284,7 @@ static int one_case(struct fuzz *f, uint64_t seed)
 	}
 	if (s.cmd == CMD_KEY_SET && error != -EINVAL && error != -ERANGE && error != -EOPNOTSUPP)
 		f->seal.there = false;
+	*ret_sent = true;
 	f->tally->answered[-error & 255]++;
 	f->tally->good += s.good;
 	if (!error && s.cmd == CMD_KEY_SET) {
@@ -296,16 +298,21 @@ static int one_case(struct fuzz *f, uint64_t seed)
 	return 0;
 }
 
-static int run_cases(struct fuzz *f, uint64_t first, unsigned long count)
+/* until @count were sent; every @step-th seed is this process's */
+static int run_cases(struct fuzz *f, uint64_t first, unsigned int step, unsigned long count)
 {
-	for (unsigned long i = 0; i < count; i++) {
-		int r = one_case(f, first + i);
+	unsigned long sent = 0;
+
+	for (uint64_t seed = first; sent < count; seed += step) {
+		bool was_sent = false;
+		int r = one_case(f, seed, &was_sent);
 
 		if (r) {
-			printf("# case %lu, seed %#llx: %s\n", i,
-			       (unsigned long long)(first + i), strerror(-r));
+			printf("# after %lu, seed %#llx: %s\n", sent, (unsigned long long)seed,
+			       strerror(-r));
 			return r;
 		}
+		sent += was_sent;
 	}
 	return 0;
 }
@@ -327,6 +334,7 @@ static int disk_is_well(struct vdisk *v, struct nl *nl, const uint8_t *written, 
 struct share {
 	struct fuzz *f;
 	uint64_t first;
+	unsigned int step;
 	unsigned long count;
 };
 
@@ -336,7 +344,7 @@ static int run_share(void *arg)
 	/* a socket of its own */
 	int r = nl_open(&share->f->nl);
 
-	return r ? r : run_cases(share->f, share->first, share->count);
+	return r ? r : run_cases(share->f, share->first, share->step, share->count);
 }
 
 /* every process has its tally in @tallies, one for each of @nr */
@@ -349,8 +357,9 @@ static int run_shares(struct fuzz *f, struct tally *tallies, unsigned int nr, ui
 	for (unsigned int i = 0; i < nr; i++) {
 		struct share share = {
 			.f = f,
-			.first = first + i * (count / nr),
-			.count = i + 1 < nr ? count / nr : count - i * (count / nr),
+			.first = first + i,
+			.step = nr,
+			.count = count / nr + (i < count % nr),
 		};
 
 		f->tally = &tallies[i];
@@ -388,8 +397,7 @@ static bool tell(const struct tally *tallies, unsigned int nr, unsigned long cou
 	}
 	printf("# %lu of %lu sent, by %u processes, %lu unspoilt, %lu keys taken\n", sent, count, nr,
 	       sum.good, sum.taken);
-	/* a KEY_SET is passed over while no key can be prepared */
-	return sum.taken && sent >= count / 2;
+	return sum.taken && sent >= count;
 }
 
 int main(int argc, char **argv)
