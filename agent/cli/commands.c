@@ -186,6 +186,15 @@ const struct cli_command cli_commands[] = {
 		.show = show_disk_unlocked,
 	},
 	{
+		.noun = "disk", .verb = "forget", .op = "disk.forget",
+		.summary = "take a disk that is gone off the list",
+		.details =
+"It is refused while the disk is attached, or its header is on its device: then\n"
+"the disk may be wanted, and its keys with it.\n",
+		.positionals = { DISK_OBJECT },
+		.show = show_disk_forgotten,
+	},
+	{
 		.noun = "disk", .verb = "table", .op = "disk.table",
 		.summary = "print the disk's line for dmsetup create",
 		.positionals = { DISK_DEVICE },

@@ -312,6 +312,15 @@ static const struct cli_command commands[] = {
 		.options = { ON_HOST },
 	},
 	{
+		.noun = "disk", .verb = "forget", .route = "DELETE /disks/{disk}",
+		.summary = "forget a disk that is gone, so that its keys are unused",
+		.details =
+"Hosts that know it forget it, too. It is refused while it is attached, or a host\n"
+"finds its header on the device. A host that is away and still knows it reports\n"
+"it again when it is back.\n",
+		.positionals = { DISK },
+	},
+	{
 		.noun = "disk", .verb = "lock", .route = "POST /disks/{disk}/lock",
 		COLUMNS(host_disk_fields),
 		.summary = "take a disk's key from a host and refuse it until it is unlocked",

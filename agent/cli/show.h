@@ -23,6 +23,7 @@ void show_disk_created(FILE *out, const json_t *result);
 void show_disk_attached(FILE *out, const json_t *result);
 void show_disk_detached(FILE *out, const json_t *result);
 void show_disk_locked(FILE *out, const json_t *result);
+void show_disk_forgotten(FILE *out, const json_t *result);
 void show_disk_unlocked(FILE *out, const json_t *result);
 void show_disk_table(FILE *out, const json_t *result);
 void show_disk_list(FILE *out, const json_t *result);

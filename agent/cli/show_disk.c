@@ -114,6 +114,11 @@ void show_disk_unlocked(FILE *out, const json_t *result)
 	say_disk(out, "Unlocked ", result, ".\n");
 }
 
+void show_disk_forgotten(FILE *out, const json_t *result)
+{
+	say(out, "Forgot the disk with DEK ", result, "dek", ".\n");
+}
+
 void show_disk_table(FILE *out, const json_t *result)
 {
 	say(out, "", result, "table", "\n");

@@ -65,6 +65,8 @@ const struct op op_table[] = {
 	  { ARG_DISK_NAME } },
 	{ "disk.unlock", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_unlock,
 	  { ARG_DISK_NAME } },
+	{ "disk.forget", PRIVILEGE_CHANGE, 0, CHANGE_DEADLINE_S, REMOTE, op_disk_forget,
+	  { ARG_DISK_NAME } },
 	{ "disk.table", PRIVILEGE_READ, 0, CHANGE_DEADLINE_S, LOCAL, op_disk_table,
 	  { ARG_DEVICE, ARG_HEADER, ARG_DISCARD, ARG_KEY_LOSS } },
 	{ "disk.list", PRIVILEGE_READ, 0, READ_DEADLINE_S, REMOTE, op_disk_list, { { 0 } } },

@@ -32,6 +32,7 @@ int op_disk_table(struct call *call, json_t **ret_result, struct error *e);
 int op_disk_list(struct call *call, json_t **ret_result, struct error *e);
 int op_disk_show(struct call *call, json_t **ret_result, struct error *e);
 int op_disk_export_key(struct call *call, json_t **ret_result, struct error *e);
+int op_disk_forget(struct call *call, json_t **ret_result, struct error *e);
 
 int op_host_join(struct call *call, json_t **ret_result, struct error *e);
 int op_host_leave(struct call *call, json_t **ret_result, struct error *e);
@@ -51,6 +52,9 @@ json_t *ops_provider_json(struct host *host, const struct provider_info *info);
 /* MANAGER of `status` and `host.show`; null: not joined. */
 json_t *ops_manager_json(const struct link_view *view);
 int ops_providers_json(struct host *host, json_t **ret, struct error *e);
+
+/* Whether a disk that the state knows is on its device: 1, 0; -errno: that cannot be seen. */
+int ops_disk_look(const char *dek, const json_t *record, struct error *e);
 
 /* Record the intent of an operation on a disk, with the VM and the KEK that are known of it. */
 int ops_disk_begin(struct call *call, const char *what, const char *dek,

@@ -10,7 +10,6 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/json.h"
-#include "disk/header.h"
 #include "host/retry.h"
 
 /* Whether a disk's record has a wrap by this key: NULL: by any of the provider's. */
@@ -97,26 +96,6 @@ int ops_providers_json(struct host *host, json_t **ret, struct error *e)
 	return providers ? 0 : error_oom(e);
 }
 
-/* Whether the disk is still there with this DEK; when that cannot be told, it is. */
-static bool disk_is_there(const char *dek, const json_t *record)
-{
-	const char *device = json_string_value(json_object_get(record, "device"));
-	const char *header = json_string_value(json_object_get(record, "header"));
-	_cleanup_header_ struct disk_header *h = NULL;
-	char found[UUID_TEXT_SIZE];
-	struct error e = ERROR_NULL;
-	int r;
-
-	r = header_open(device, header, 0, &h, &e);
-	/* The device is there, and no header on it. */
-	if (r == -ENOMSG)
-		return false;
-	if (r < 0)
-		return true;
-	uuid_format(h->token.dek, found);
-	return !strcmp(found, dek);
-}
-
 static int in_use(struct host *host, const uint8_t provider[UUID_SIZE], const char *key_id,
 		  char *ret_what, size_t what_size, struct error *e)
 {
@@ -131,7 +110,8 @@ static int in_use(struct host *host, const uint8_t provider[UUID_SIZE], const ch
 
 		if (!count_disks(all, uuid, key_id, &record, &dek))
 			return 0;
-		if (disk_is_there(dek, record)) {
+		/* What cannot be told is taken for use. */
+		if (ops_disk_look(dek, record, NULL) != 0) {
 			snprintf(ret_what, what_size, "disk %s of VM %s",
 				 json_string_value(json_object_get(record, "device")),
 				 json_string_value(json_object_get(record, "vm")));

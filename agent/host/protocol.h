@@ -145,6 +145,9 @@
  * disk.unlock           change  {"name":s} -> DISK
  *   name: the mapped device, or, when it is not attached, the name that the
  *   disk had last, or its DEK's UUID.
+ * disk.forget           change  {"name":s} -> {"dek":s}
+ *   name: as before. The disk is listed and reported no more. EBUSY while it is
+ *   attached or its header is on its device.
  * disk.table            read    {"device":s, ["header":s], ["discard":b],
  *                                ["key_loss":s]}
  *   -> {"table":s, "dek":s}

@@ -204,6 +204,7 @@ int api_disks_get(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_attach(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_detach(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_lock(struct api_call *call, json_t **ret, struct error *e);
+int api_disks_forget(struct api_call *call, json_t **ret, struct error *e);
 int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e);
 
 int api_providers_list(struct api_call *call, json_t **ret, struct error *e);

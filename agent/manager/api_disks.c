@@ -9,8 +9,10 @@
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "manager/api.h"
 #include "manager/hosts.h"
+#include "manager/keys_push.h"
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
@@ -229,4 +231,91 @@ int api_disks_detach(struct api_call *call, json_t **ret, struct error *e)
 	args = json_pack("{s:s}", "name", text(disk, "name"));
 	return args ? run_on(call, text(call->body, "host"), "disk.detach", args, ret, e) :
 		error_oom(e);
+}
+
+/**
+ * struct forgetting - a disk that hosts are to forget
+ * @lock: of @failure
+ * @failure: what the first one said that keeps it
+ */
+struct forgetting {
+	const struct api_call *call;
+	const char *dek;
+	pthread_mutex_t lock;
+	struct error failure;
+};
+
+/* A host that does not know the disk has nothing to forget; one that is away tells later. */
+static void forget_on(struct manager *m, const char *host, void *userdata)
+{
+	struct forgetting *f = userdata;
+	struct error e = ERROR_NULL;
+	int r = keys_ask_host(m, host, "run",
+			      json_pack("{s:s, s:{s:s}, s:s}", "op", "disk.forget", "args", "name", f->dek,
+					"user", f->call->user),
+			      LINK_ASK_MS, NULL, &e);
+
+	if (r == 0 || r == -ENOENT || r == -ENOTCONN)
+		return;
+	pthread_mutex_lock(&f->lock);
+	if (!error_is_set(&f->failure)) {
+		f->failure = e;
+		(void)error_prefix(&f->failure, "Host %s", host);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* All that are connected: storage may be seen by more than have told of the disk. */
+static int forget_on_hosts(struct api_call *call, struct error *e)
+{
+	struct forgetting f = { .call = call, .dek = call->params[0], .lock = PTHREAD_MUTEX_INITIALIZER };
+	_cleanup_json_ json_t *hosts = NULL, *ids = json_array();
+	const json_t *host;
+	size_t i;
+	int r = store_list(call->manager->store, "host", NULL, NULL, &hosts, e);
+
+	json_array_foreach(hosts, i, host)
+		if (json_array_append(ids, json_object_get(host, "id")) < 0)
+			r = error_oom(e);
+	if (r < 0)
+		return r;
+	keys_each_host(call->manager, ids, forget_on, &f);
+	pthread_mutex_destroy(&f.lock);
+	if (error_is_set(&f.failure))
+		*e = f.failure;
+	return f.failure.code;
+}
+
+static int check_detached(const json_t *disk, struct error *e)
+{
+	if (!json_is_true(json_object_get(disk, "attached")))
+		return 0;
+	return error_fail(e, EBUSY, "Disk %s is attached on host %s, or was when that went away: detach it "
+			  "first", text(disk, "id"), text(disk, "host"));
+}
+
+static int delete_disk(struct store *store, void *userdata, struct error *e)
+{
+	const struct api_call *call = userdata;
+	_cleanup_json_ json_t *disk = NULL;
+	int r = store_get(store, "disk", call->params[0], &disk, e);
+
+	if (r == 0)
+		r = check_detached(disk, e);
+	return r < 0 ? r : store_delete(store, "disk", call->params[0], e);
+}
+
+int api_disks_forget(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	int r = require_on_disk(call, "Cryptographer.ManageKeys", e);
+
+	(void)ret;
+	if (r == 0)
+		r = get_disk(call, &disk, e);
+	if (r == 0)
+		r = check_detached(disk, e);
+	if (r == 0)
+		r = forget_on_hosts(call, e);
+	return r < 0 ? r : store_write(call->manager->store, delete_disk, call, e);
 }

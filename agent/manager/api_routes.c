@@ -118,6 +118,8 @@ static const struct api_route routes[] = {
 	{ "POST", "/disks/{disk}/detach", .kind = "disk", .flags = API_BODY,
 	  .operation = "disk.detach", .type = "com.vmware.vc.crypto.Operation", .members = MEMBERS("host"),
 	  .handler = api_disks_detach },
+	{ "DELETE", "/disks/{disk}", .kind = "disk", .operation = "disk.forget",
+	  .type = "com.vmware.vc.crypto.Operation", .handler = api_disks_forget },
 	{ "POST", "/disks/{disk}/lock", .kind = "disk", .flags = API_BODY,
 	  .operation = "disk.lock", .type = "com.vmware.vc.crypto.Operation", .members = MEMBERS("host"),
 	  .handler = api_disks_lock },

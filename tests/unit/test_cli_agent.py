@@ -236,6 +236,21 @@ def disks():
     equal(one.json("provider", "delete", "other"), {"name": "other"})
 
 
+def a_disk_that_is_gone():
+    gone, other = image("gone"), image("overwritten")
+    for device in gone, other:
+        one.works("disk", "create", device, "--vm", "old")
+    deks = {disk["device"]: disk["dek"] for disk in one.json("disk", "list")["disks"]}
+    one.fails("disk", "forget", deks[gone], says="is there on")
+    one.fails("disk", "forget", "none", says="none")
+    os.unlink(gone)
+    equal(one.json("disk", "forget", deks[gone]), {"dek": deks[gone]})
+    with open(other, "r+b") as file:
+        file.write(bytes(16 << 20))
+    one.works("disk", "forget", other, says="Forgot the disk")
+    assert "old" not in [disk["vm"] for disk in one.json("disk", "list")["disks"]]
+
+
 def table():
     device = LOOPS[0]
     line = one.json("disk", "table", device)
@@ -291,7 +306,7 @@ def every_operation_is_recorded():
     outcomes = [line for line in lines if line["phase"] == "outcome"]
     equal(sorted(intents), sorted(line["id"] for line in outcomes))
     assert {line["operation"] for line in lines} >= {"provider.create", "provider.backup", "disk.create",
-                                                     "disk.export-key", "disk.lock", "disk.unlock"}
+                                                     "disk.export-key", "disk.forget", "disk.lock", "disk.unlock"}
     for line in outcomes:
         assert line["result"], line
     equal(len(one.ctl("event", "list", "--json", "--limit", "3").stdout.splitlines()), 3)
@@ -364,7 +379,7 @@ def every_definition_was_used():
 
 try:
     run([agent_starts, reading_an_empty_agent, without_a_manager, provider_without_a_tpm, no_disk_before_the_backup, backup_and_restore,
-         disks, table, exported_keys, without_the_module, locks_last, every_operation_is_recorded, follow,
+         disks, a_disk_that_is_gone, table, exported_keys, without_the_module, locks_last, every_operation_is_recorded, follow,
          restored_on_another_host, strangers_are_refused, secrets_stay_secret, every_definition_was_used])
 finally:
     for agent in AGENTS:

@@ -61,6 +61,7 @@ static const struct {
 	  "disk.attach",
 	  "{\"device\":\"/dev/vdb\",\"discard\":true,\"header\":\"/h\",\"key_loss\":\"error\",\"name\":\"n\",\"read_only\":true}" },
 	{ "c disk detach n --force", "disk.detach", "{\"force\":true,\"name\":\"n\"}" },
+	{ "c disk forget n", "disk.forget", "{\"name\":\"n\"}" },
 	{ "c disk lock n", "disk.lock", "{\"name\":\"n\"}" },
 	{ "c disk unlock n", "disk.unlock", "{\"name\":\"n\"}" },
 	{ "c disk table /dev/vdb --key-loss queue", "disk.table",

@@ -287,6 +287,36 @@ def a_host_has_a_default_provider_of_its_own():
     refused("none", "provider", "default", "kms", "--host", "none")
 
 
+def a_disk_that_is_gone_is_forgotten():
+    with open(path("old"), "wb") as file:
+        file.truncate(64 << 20)
+    works("disk", "create", path("old"), "--vm", "web", "--provider", "kms")
+
+    def disks():
+        return {disk["disk"]: disk for disk in good("disk", "list")["disks"]}
+    until("the manager knows the disk", lambda: "old" in disks())
+    disk = disks()["old"]
+    key = disk["keys"][0]["key"]
+    refused("is in use by disk", "key", "remove", "kms", key)
+    refused("is there on " + path("old"), "disk", "forget", disk["id"])
+    # While the host is away its storage goes
+    away()
+    os.unlink(path("old"))
+    back()
+    refused("is in use by disk", "key", "remove", "kms", key)
+    refused("still has encrypted disks", "vm", "unregister", "web")
+    good("disk", "forget", disk["id"])
+    equal(outcomes("disk.forget")[-1]["result"], "ok")
+    refused(disk["id"], "disk", "show", disk["id"])
+    assert "old" not in works("disk", "list"), works("disk", "list")
+    away()
+    back()
+    for left in list(disks().values()):
+        good("disk", "forget", left["id"])
+    good("key", "remove", "kms", key)
+    equal(good("disk", "list")["disks"], [])
+
+
 def a_key_is_removed_and_destroyed():
     count = len(forgotten())
     good("key", "remove", "kms", SITE["key"], "--destroy")
@@ -307,6 +337,13 @@ def a_host_is_disabled_and_removed():
     refused("reboot", "host", "enable", "kvm1")
     good("host", "remove", "kvm1")
     refused("kvm1", "host", "show", "kvm1")
+    # What nobody needs goes
+    for key in good("key", "list", "--provider", "kms")["keys"]:
+        good("key", "remove", "kms", key["key"])
+    good("vm", "unregister", "web")
+    good("provider", "reset-default")
+    good("provider", "delete", "kms")
+    good("cluster", "delete", "farm")
     until("the host knows", lambda: json.loads(works("host", "show", "--json")) == {"manager": None})
 
 
@@ -314,7 +351,7 @@ try:
     run([a_host_joins_and_is_enabled, a_key_is_added_for_a_vm, keys_go_with_their_vm,
          who_is_away_forgets_when_it_is_back, a_host_that_is_moved_while_it_is_away_forgets_too,
          a_disk_that_the_host_knows_holds_its_key, a_host_has_a_default_provider_of_its_own,
-         a_key_is_removed_and_destroyed, a_host_is_disabled_and_removed])
+         a_disk_that_is_gone_is_forgotten, a_key_is_removed_and_destroyed, a_host_is_disabled_and_removed])
 finally:
     for process in reversed(STARTED):
         process.send_signal(signal.SIGTERM)
