@@ -407,6 +407,7 @@ def disks():
     dek, host = str(uuid.uuid4()), str(uuid.uuid4())
     refused(*ask("GET", "/disks/" + dek), 404)
     refused(*ask("GET", "/disks/no-uuid"), 404)
+    refused(*ask("DELETE", "/disks/" + dek), 404)
     new = {"host": host, "vm": str(uuid.uuid4()), "device": "/dev/vdb"}
     refused(*ask("POST", "/disks", new), 404)
     refused(*ask("POST", "/disks", new, token="eve"), 403)
@@ -607,8 +608,8 @@ def all_of_the_description_was_answered():
               for method in item if method != "parameters"}
     found = {(method, pattern) for method, pattern, status in SEEN if status < 300}
     # A host has to be there before it can be asked: the tests with agents do.
-    equal(wanted - found, {("post", "/disks"), ("get", "/disks/{disk}"), ("post", "/hosts/{host}/enable"),
-                           ("delete", "/defaults/hosts/{host}")} |
+    equal(wanted - found, {("post", "/disks"), ("get", "/disks/{disk}"), ("delete", "/disks/{disk}"),
+                           ("post", "/hosts/{host}/enable"), ("delete", "/defaults/hosts/{host}")} |
           {("post", "/disks/{disk}/" + verb) for verb in ("attach", "detach", "lock", "unlock")},
           "routes that no test asked")
     STATE["manager"].stop()
