@@ -284,7 +284,11 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 	if (!document)
 		return error_oom(e);
 	r = store_insert(store, "vm", id, document, e);
-	return r < 0 ? r : store_get(store, "vm", id, ret, e);
+	if (r < 0)
+		return r;
+	/* It may have been here before, and its keys still are. */
+	keys_share_vm(call->manager, id);
+	return store_get(store, "vm", id, ret, e);
 }
 
 static int move_vm(struct store *store, void *userdata, struct error *e)
@@ -327,6 +331,6 @@ int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
 	json_decref(change.before);
 	if (r < 0)
 		return r;
-	keys_provision_all(call->manager, strcmp(change.kind, "cluster") ? NULL : change.place);
+	keys_share_vm(call->manager, call->params[0]);
 	return store_get(store, "vm", call->params[0], ret, e);
 }

@@ -58,10 +58,18 @@ int keys_make_host_key(struct manager *m, const char *host, const char *user, js
 int keys_provision(struct manager *m, const char *host, struct error *e);
 
 /**
- * keys_provision_all() - the same for all connected hosts of a cluster, NULL: all hosts
+ * keys_provision_all() - tell all connected hosts of a cluster of their providers, NULL: all
  *
- * For when providers, defaults or the inventory change.
+ * For when providers or defaults change: provider.set, kdk.push, and no KEK.
  */
 void keys_provision_all(struct manager *m, const char *cluster);
+
+/**
+ * keys_share_vm() - give a VM's keys to its hosts, those that are connected and safe
+ *
+ * For when it was registered or moved. Each key is fetched once, and not at all when nobody is
+ * there to have it. Failures are recorded and no more: what cannot be had now is tried again.
+ */
+void keys_share_vm(struct manager *m, const char *vm);
 
 #endif

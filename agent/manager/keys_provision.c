@@ -171,6 +171,12 @@ static void note_missing(struct provision *p)
 		log_warning("Cannot record that host %s misses keys: %s", p->view.name, e.text);
 }
 
+/* A server that is away would cost its timeout for each key. */
+static bool is_down(const struct key_failure *why)
+{
+	return why->why == KEYSTATE_PROVIDER_UNREACHABLE || why->why == KEYSTATE_PROVIDER_INVALID;
+}
+
 static void miss(struct provision *p, const char *provider, const char *key,
 		 const struct key_failure *why)
 {
@@ -178,8 +184,7 @@ static void miss(struct provision *p, const char *provider, const char *key,
 		p->why = *why;
 	note_failure(p, &why->error);
 	keywatch_want(p->m->watch, p->host, provider, key);
-	/* A server that is away would cost its timeout for each key. */
-	if (why->why == KEYSTATE_PROVIDER_UNREACHABLE || why->why == KEYSTATE_PROVIDER_INVALID)
+	if (is_down(why))
 		json_object_set_new(p->failed, provider, json_true());
 }
 
@@ -309,9 +314,13 @@ static void provision_one(struct manager *m, const char *host, void *userdata)
 {
 	struct error e = ERROR_NULL;
 
+	struct provision p = { .m = m, .host = host };
+	int r = give_providers(&p, &e);
+
 	(void)userdata;
-	if (keys_provision(m, host, &e) < 0)
-		log_warning("Host %s has not got all that it may have: %s", host, e.text);
+	if (r < 0 || error_is_set(&p.first))
+		log_warning("Host %s does not know its providers as they are: %s", host,
+			    r < 0 ? e.text : p.first.text);
 }
 
 void keys_provision_all(struct manager *m, const char *cluster)
@@ -329,4 +338,75 @@ void keys_provision_all(struct manager *m, const char *cluster)
 	json_array_foreach(documents, i, document)
 		json_array_append(hosts, json_object_get(document, "id"));
 	keys_each_host(m, hosts, provision_one, NULL);
+}
+
+/* Those of a VM's hosts that can take a key now. */
+static int ready_hosts(struct manager *m, const char *vm, json_t **ret, struct error *e)
+{
+	_cleanup_json_ json_t *all = NULL, *ready = json_array();
+	const json_t *host;
+	size_t i;
+	int r = hosts_of_vm(m, vm, &all, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(all, i, host) {
+		const char *id = json_string_value(host);
+		struct host_view view;
+
+		if (link_connected(m, id) && host_view(m, id, &view, NULL) == 0 && view.safe &&
+		    json_array_append(ready, (json_t *)host) < 0)
+			return error_oom(e);
+	}
+	*ret = TAKE_PTR(ready);
+	return *ret ? 0 : error_oom(e);
+}
+
+static void want_all(struct manager *m, const json_t *hosts, const char *provider, const char *key)
+{
+	const json_t *host;
+	size_t i;
+
+	json_array_foreach(hosts, i, host)
+		keywatch_want(m->watch, json_string_value(host), provider, key);
+}
+
+/* @failed: UUIDs of providers that were not reached, as members. */
+static void share_key(struct manager *m, const json_t *document, const json_t *hosts, json_t *failed)
+{
+	const char *provider = json_text(document, "provider"), *key = json_text(document, "key");
+	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
+	_cleanup_secret_ struct secret material = SECRET_NULL;
+	_cleanup_set_ struct provider_set *set = NULL;
+	struct key_push push = { .key = key, .material = &material };
+	int r = json_has(failed, provider) ? -EHOSTUNREACH : key_set(m, provider, &set, &why);
+
+	if (r == 0)
+		r = key_fetch(set, key, &material, &why);
+	if (r < 0) {
+		log_warning("Key %s of provider %s is not given to the hosts of its VM yet: %s", key, provider,
+			    error_is_set(&why.error) ? why.error.text : "the provider was not reached just now");
+		want_all(m, hosts, provider, key);
+		if (is_down(&why))
+			json_object_set_new(failed, provider, json_true());
+		return;
+	}
+	push.set = set;
+	key_push_all(m, hosts, /* but= */ NULL, &push);
+}
+
+void keys_share_vm(struct manager *m, const char *vm)
+{
+	_cleanup_json_ json_t *documents = NULL, *hosts = NULL, *failed = json_object();
+	struct error e = ERROR_NULL;
+	const json_t *document;
+	size_t i;
+	int r = ready_hosts(m, vm, &hosts, &e);
+
+	if (r == 0 && json_array_size(hosts))
+		r = store_list(m->store, KEY_KIND, "vm", vm, &documents, &e);
+	if (r < 0)
+		log_warning("The hosts of VM %s do not get its keys yet: %s", vm, e.text);
+	json_array_foreach(documents, i, document)
+		share_key(m, document, hosts, failed);
 }
