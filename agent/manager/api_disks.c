@@ -11,10 +11,12 @@
 #include "common/json.h"
 #include "common/lock.h"
 #include "manager/api.h"
+#include "manager/host_mode.h"
 #include "manager/hosts.h"
 #include "manager/keys_push.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/providers.h"
 #include "manager/store.h"
 
 /* ms: the agent gives up attaching after two minutes */
@@ -166,6 +168,53 @@ static int name_vm(struct api_call *call, const char *host, const char *vm, json
 	return json_object_set(args, "vm", json_object_get(document, "name")) < 0 ? error_oom(e) : 0;
 }
 
+/* Whether it is a key of this manager's that a new disk gets; a host may have providers of its own. */
+static bool new_needs_key(struct api_call *call, const char *host)
+{
+	const char *provider = text(call->body, "provider");
+	_cleanup_json_ json_t *document = NULL;
+	struct manager *m = call->manager;
+	char chosen[UUID_TEXT_SIZE];
+	struct host_view view;
+
+	if (!provider)
+		return host_view(m, host, &view, NULL) == 0 &&
+		       provider_default_of(m, host, &view, chosen, NULL) == 0;
+	return store_find(m->store, PROVIDER_KIND, "name", provider, &document, NULL) == 0 ||
+	       store_get(m->store, PROVIDER_KIND, provider, &document, NULL) == 0;
+}
+
+static bool known_needs_key(struct api_call *call)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	const json_t *key;
+	size_t i;
+
+	if (store_get(call->manager->store, "disk", call->params[0], &disk, NULL) < 0)
+		return false;
+	json_array_foreach(json_object_get(disk, "keys"), i, key) {
+		_cleanup_json_ json_t *provider = NULL;
+
+		if (store_get(call->manager->store, PROVIDER_KIND, text(key, "provider"), &provider, NULL) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who needs a key on a host that is prepared enables it, if that is allowed. */
+static int enable_host(struct api_call *call, const char *host, struct error *e)
+{
+	int r = host_mode_prepared(call->manager, host, e);
+
+	if (r <= 0)
+		return r;
+	/* One that is away is not to be changed by what cannot be done there. */
+	if (!link_connected(call->manager, host))
+		return 0;
+	r = api_require_on(call, "Cryptographer.RegisterHost", "host", host, e);
+	return r < 0 ? r : host_mode_on_demand(call->manager, host, call->user, e);
+}
+
 int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *args = args_of(call);
@@ -179,6 +228,8 @@ int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 		r = require_on(call, "vm", "Cryptographer.EncryptNew", &vm, e);
 	if (r == 0)
 		r = name_vm(call, host, vm, args, e);
+	if (r == 0 && new_needs_key(call, host))
+		r = enable_host(call, host, e);
 	if (r == 0)
 		r = run_on(call, host, "disk.create", args, ret, e);
 	if (r == 0)
@@ -186,43 +237,67 @@ int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 	return r;
 }
 
-/* An operation on a disk that is known, with these arguments beside what the body has. */
-static int operate(struct api_call *call, const char *op, const char *privilege,
-		   const char *member, json_t **ret, struct error *e)
+/**
+ * struct operation - one on a disk that is known
+ * @op: of the host
+ * @privilege: on host and VM
+ * @member: of the host's arguments that names the disk
+ * @needs_key: a host that is prepared has to be enabled for it
+ */
+struct operation {
+	const char *op;
+	const char *privilege;
+	const char *member;
+	bool needs_key;
+};
+
+/* With the arguments beside what the body has. */
+static int operate(struct api_call *call, const struct operation *o, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *args = args_of(call);
 	const char *host = NULL;
 	int r;
 
-	if (!args || json_object_set_new(args, member, json_string(call->params[0])) < 0)
+	if (!args || json_object_set_new(args, o->member, json_string(call->params[0])) < 0)
 		return error_oom(e);
-	r = require_on(call, "host", privilege, &host, e);
+	r = require_on(call, "host", o->privilege, &host, e);
 	if (r == 0)
-		r = require_on_disk(call, privilege, e);
-	return r < 0 ? r : run_on(call, host, op, args, ret, e);
+		r = require_on_disk(call, o->privilege, e);
+	if (r == 0 && o->needs_key && known_needs_key(call))
+		r = enable_host(call, host, e);
+	return r < 0 ? r : run_on(call, host, o->op, args, ret, e);
 }
 
 /* The host holds the device against "dek": what is attached is the disk that was asked for. */
 int api_disks_attach(struct api_call *call, json_t **ret, struct error *e)
 {
-	return operate(call, "disk.attach", "Cryptographer.Access", "dek", ret, e);
+	static const struct operation attach = { "disk.attach", "Cryptographer.Access", "dek", true };
+
+	return operate(call, &attach, ret, e);
 }
 
 int api_disks_lock(struct api_call *call, json_t **ret, struct error *e)
 {
-	return operate(call, "disk.lock", "Cryptographer.ManageKeys", "name", ret, e);
+	static const struct operation lock = { "disk.lock", "Cryptographer.ManageKeys", "name", false };
+
+	return operate(call, &lock, ret, e);
 }
 
 int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e)
 {
-	return operate(call, "disk.unlock", "Cryptographer.Access", "name", ret, e);
+	static const struct operation unlock = { "disk.unlock", "Cryptographer.Access", "name", true };
+
+	return operate(call, &unlock, ret, e);
 }
 
 /* By the name that it has on the host. */
 int api_disks_detach(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *disk = NULL, *args = NULL;
-	int r = operate(call, "disk.show", "VirtualMachine.Config.RemoveDisk", "name", &disk, e);
+	static const struct operation show = {
+		"disk.show", "VirtualMachine.Config.RemoveDisk", "name", false,
+	};
+	int r = operate(call, &show, &disk, e);
 
 	if (r < 0)
 		return r;

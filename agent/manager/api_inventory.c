@@ -114,6 +114,8 @@ int api_clusters_change(struct api_call *call, json_t **ret, struct error *e)
 		r = read_crypto_mode(call, &change.crypto_mode, e);
 	if (r == 0)
 		r = store_write(store, change_cluster, &change, e);
+	if (r == 0 && change.crypto_mode)
+		host_mode_force_all(call->manager, change.id);
 	return r < 0 ? r : store_get(store, "cluster", change.id, ret, e);
 }
 

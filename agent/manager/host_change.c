@@ -8,9 +8,7 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 #include "common/jointoken.h"
-#include "common/log.h"
 #include "manager/hosts_internal.h"
-#include "manager/keys.h"
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
@@ -88,8 +86,6 @@ int host_change(struct manager *m, const char *host, const struct host_changes *
 		struct error *e)
 {
 	struct change change = { .m = m, .host = host, .changes = changes };
-	bool connected;
-	struct error later = ERROR_NULL;
 	int r;
 
 	if (changes->name && !jointoken_name_valid(changes->name))
@@ -97,10 +93,9 @@ int host_change(struct manager *m, const char *host, const struct host_changes *
 				   "and slash", JOINTOKEN_NAME_MAX);
 	r = store_write(m->store, apply, &change, e);
 	/* A host that is away learns of it when it connects. */
-	connected = r == 0 && change.moved && link_connected(m, host);
-	if (connected)
-		keys_withdraw(m, host, /* all= */ true);
-	if (connected && keys_provision(m, host, &later) < 0)
-		log_warning("Host %s did not get all that it may have now: %s", host, later.text);
-	return r;
+	if (r < 0 || !change.moved || !link_connected(m, host))
+		return r;
+	keys_withdraw(m, host, /* all= */ true);
+	link_look_after(m, host);
+	return 0;
 }

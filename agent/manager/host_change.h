@@ -20,8 +20,9 @@ struct host_changes {
 /**
  * host_change() - rename or move
  *
- * The host is made to forget the keys of the cluster that it leaves, and gets the new one's:
- * now when it is connected, else when it connects (keys_withdraw()).
+ * The host is made to forget the keys of the cluster that it leaves, and gets the new one's,
+ * and its encryption mode by that one's policy: soon when it is connected, else when it
+ * connects (keys_withdraw(), link_look_after()).
  *
  * Return: 0; -EBUSY: encrypted disks are attached that would be left behind; -EEXIST (name),
  * -ENOENT, -EINVAL with EXIT_USAGE, -EACCES with EXIT_NOT_ALLOWED (@actor would rise).

@@ -148,12 +148,13 @@ int host_mode_disable(struct manager *m, const char *host, struct error *e)
 	return change_mode(m, host, /* user= */ NULL, e);
 }
 
-static int enable_recorded(struct manager *m, const char *host, const char *why, struct error *e)
+static int enable_recorded(struct manager *m, const char *host, const char *user, const char *why,
+			   struct error *e)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "policy", why);
 	char object[8 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
 	const struct record_event event = {
-		.user = RECORD_USER_MANAGER, .operation = "host.enable", .type = HOST_ENABLED_EVENT,
+		.user = user, .operation = "host.enable", .type = HOST_ENABLED_EVENT,
 		.object = object, .host = host, .data = data,
 	};
 	struct error own = ERROR_NULL;
@@ -162,7 +163,7 @@ static int enable_recorded(struct manager *m, const char *host, const char *why,
 	snprintf(object, sizeof(object), "host:%s", host);
 	r = record_begin(m->store, &event, id, &own);
 	if (r == 0) {
-		r = host_mode_enable(m, host, RECORD_USER_MANAGER, &own);
+		r = host_mode_enable(m, host, user, &own);
 		(void) record_end(m->store, id, &event, r < 0 ? &own : NULL);
 	}
 	if (r < 0 && e) {
@@ -172,14 +173,17 @@ static int enable_recorded(struct manager *m, const char *host, const char *why,
 	return r;
 }
 
-int host_mode_on_demand(struct manager *m, const char *host, struct error *e)
+int host_mode_prepared(struct manager *m, const char *host, struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
 	int r = host_get(m->store, host, &document, e);
 
-	if (r < 0 || !mode_is(document, MODE_PREPARED))
-		return r;
-	return enable_recorded(m, host, HOST_ON_DEMAND, e);
+	return r < 0 ? r : mode_is(document, MODE_PREPARED);
+}
+
+int host_mode_on_demand(struct manager *m, const char *host, const char *user, struct error *e)
+{
+	return enable_recorded(m, host, user, HOST_ON_DEMAND, e);
 }
 
 int host_mode_forced(struct manager *m, const char *host, struct error *e)
@@ -192,8 +196,38 @@ int host_mode_forced(struct manager *m, const char *host, struct error *e)
 	r = store_get(m->store, "cluster", json_text(document, "cluster"), &cluster, e);
 	if (r < 0 || strcmp(json_text(cluster, "crypto_mode"), HOST_FORCE_ENABLE) != 0)
 		return r;
-	r = enable_recorded(m, host, HOST_FORCE_ENABLE, e);
+	r = enable_recorded(m, host, RECORD_USER_MANAGER, HOST_FORCE_ENABLE, e);
 	return r < 0 ? r : 1;
+}
+
+static int force_cluster(struct manager *m, const json_t *cluster, struct error *e)
+{
+	_cleanup_json_ json_t *hosts = NULL;
+	const json_t *host;
+	size_t i;
+	int r = 0;
+
+	if (strcmp(json_text(cluster, "crypto_mode"), HOST_FORCE_ENABLE) == 0)
+		r = store_list(m->store, "host", "cluster", json_text(cluster, "id"), &hosts, e);
+	json_array_foreach(hosts, i, host)
+		if (mode_is(host, MODE_PREPARED))
+			link_look_after(m, json_text(host, "id"));
+	return r;
+}
+
+void host_mode_force_all(struct manager *m, const char *cluster)
+{
+	_cleanup_json_ json_t *clusters = NULL;
+	const json_t *document;
+	struct error e = ERROR_NULL;
+	size_t i;
+	int r = store_list(m->store, "cluster", NULL, NULL, &clusters, &e);
+
+	json_array_foreach(clusters, i, document)
+		if (r == 0 && (!cluster || strcmp(json_text(document, "id"), cluster) == 0))
+			r = force_cluster(m, document, &e);
+	if (r < 0)
+		log_warning("Hosts are not enabled as the policies of their clusters want it: %s", e.text);
 }
 
 int host_mode_tell(struct manager *m, const char *host, struct error *e)

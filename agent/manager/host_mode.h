@@ -3,12 +3,14 @@
  * Encryption mode of hosts, as vSphere has it:
  *
  *   incapable          has no keys and gets none
- *   prepared           the same, but the first need of a key enables it
+ *   prepared           the same, but may be enabled when a user needs a key there
  *   safe               has a host key, and may have those of its VMs
  *   pending-incapable  was disabled, and gets no more keys; what it has ends with a reboot
  *
  * A host joins as prepared. The policy of its cluster, crypto_mode, is "onDemand", which is
- * also that of hosts in none, or "forceEnable": then it is enabled when it connects.
+ * also that of hosts in none: it is enabled when somebody who may do that has a disk made or
+ * attached there. Or "forceEnable": as soon as it is connected and has a default provider. It
+ * is never enabled because the host asks.
  */
 #ifndef MANAGER_HOST_MODE_H
 #define MANAGER_HOST_MODE_H
@@ -45,12 +47,15 @@ int host_mode_enable(struct manager *m, const char *host, const char *user, stru
  */
 int host_mode_disable(struct manager *m, const char *host, struct error *e);
 
+/** host_mode_prepared() - whether a key on this host wants it to be enabled. Return: 1, 0 */
+int host_mode_prepared(struct manager *m, const char *host, struct error *e);
+
 /**
- * host_mode_on_demand() - a key is wanted: enable the host when it is prepared
+ * host_mode_on_demand() - a user wants a key there, and may enable it: host_mode_enable()
  *
- * Recorded as done by the manager. Return: 0, also when there is nothing to do.
+ * Recorded.
  */
-int host_mode_on_demand(struct manager *m, const char *host, struct error *e);
+int host_mode_on_demand(struct manager *m, const char *host, const char *user, struct error *e);
 
 /**
  * host_mode_forced() - the same, where the cluster's policy wants it
@@ -58,6 +63,15 @@ int host_mode_on_demand(struct manager *m, const char *host, struct error *e);
  * Return: 1: it was enabled, and given its keys; 0: there is nothing to do.
  */
 int host_mode_forced(struct manager *m, const char *host, struct error *e);
+
+/**
+ * host_mode_force_all() - have the hosts of a cluster enabled where its policy wants it
+ * @cluster: NULL: of all
+ *
+ * Those that are connected, by the lanes of the links: it is not waited for. Others are when
+ * they connect.
+ */
+void host_mode_force_all(struct manager *m, const char *cluster);
 
 /** host_mode_tell() - mode.set; a host that is away needs none */
 int host_mode_tell(struct manager *m, const char *host, struct error *e);

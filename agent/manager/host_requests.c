@@ -17,27 +17,12 @@
 #include "manager/record.h"
 #include "manager/store.h"
 
-/* A host that is prepared is made safe by its first key, where its cluster's policy is so. */
-static int serve_new(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
-		     struct channel_failure *why)
-{
-	int r = host_mode_on_demand(m, peer->host, &why->error);
-
-	return r < 0 ? r : keys_serve_new(m, peer, args, ret, why);
-}
-
-static int serve_get(struct manager *m, struct host_peer *peer, const json_t *args, json_t **ret,
-		     struct channel_failure *why)
-{
-	return keys_serve_get(m, peer, args, ret, why);
-}
-
 static const struct host_request requests[] = {
 	{ HOST_HELLO, LANE_QUICK, host_hello },
 	{ HOST_REPORT, LANE_QUICK, host_report },
 	{ "cert.renew", LANE_QUICK, host_renew },
-	{ "key.new", LANE_KEYS, serve_new },
-	{ "key.get", LANE_KEYS, serve_get },
+	{ "key.new", LANE_KEYS, keys_serve_new },
+	{ "key.get", LANE_KEYS, keys_serve_get },
 };
 
 const struct host_request *host_request_find(const char *op)

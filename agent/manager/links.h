@@ -37,6 +37,13 @@ void links_stop(struct links *links);
 /** links_free() - once the web server is gone; NULL is left alone */
 void links_free(struct links *links);
 
+/**
+ * link_look_after() - have all done once more that follows a hello (host_greeted())
+ *
+ * By the lanes, not waited for. Nothing is done for a host that is not connected.
+ */
+void link_look_after(struct manager *m, const char *host);
+
 /** link_connected() - whether the host is there and has said hello. @host: UUID as text */
 bool link_connected(struct manager *m, const char *host);
 

@@ -95,6 +95,21 @@ static void provision(struct link *link)
 	follow(link, host_greeted);
 }
 
+static void look_after(struct link *link)
+{
+	link->provision.run = provision;
+	links_work(link, &link->provision, LANE_PROVISION);
+}
+
+void link_look_after(struct manager *m, const char *host)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = m->links ? mutex_lock(&m->links->lock) : NULL;
+	struct link *link = m->links ? link_find(m->links, host) : NULL;
+
+	if (link)
+		look_after(link);
+}
+
 static void reported(struct link *link)
 {
 	follow(link, host_reported);
@@ -112,10 +127,8 @@ static void finish(struct link *link, const struct channel_frame *frame, bool gr
 		link->n_requests--;
 		link_hang_up(link, "out of memory");
 	}
-	if (greeted && link->hello) {
-		link->provision.run = provision;
-		links_work(link, &link->provision, LANE_PROVISION);
-	}
+	if (greeted && link->hello)
+		look_after(link);
 	if (strcmp(frame->op, HOST_REPORT) == 0 && link->hello) {
 		link->reported.run = reported;
 		links_work(link, &link->reported, LANE_PROVISION);

@@ -11,6 +11,7 @@
 #include "common/lock.h"
 #include "common/log.h"
 #include "manager/authority.h"
+#include "manager/host_mode.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
 #include "manager/refusals.h"
@@ -83,6 +84,7 @@ void upkeep_round(const struct upkeep_settings *settings, int64_t now)
 	renew_server(settings, now);
 	flush_refusals(settings->manager, time_since_boot());
 	keys_withdraw_again(settings->manager);
+	host_mode_force_all(settings->manager, /* cluster= */ NULL);
 	cut_events(settings, now);
 }
 

@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "crypto/box.h"
 #include "crypto/gcm.h"
+#include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/keys.h"
 #include "manager/keys_use.h"
@@ -95,6 +96,13 @@ bool link_connected(struct manager *m, const char *host)
 {
 	(void) m;
 	return there(host);
+}
+
+/* At once. */
+void link_look_after(struct manager *m, const char *host)
+{
+	if (there(host))
+		host_greeted(m, host);
 }
 
 static void read_box(const char *text, struct box *ret)

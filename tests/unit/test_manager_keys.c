@@ -8,6 +8,7 @@
 
 #include "common/fileio.h"
 #include "common/lock.h"
+#include "manager/host_change.h"
 #include "manager/host_mode.h"
 #include "manager/host_requests.h"
 static void names_are_given_once(void **state)
@@ -318,6 +319,67 @@ static void who_is_enabled_by_greeting_is_given_all_once(void **state)
 	hosts_free(TAKE_PTR(manager.hosts));
 }
 
+static void mode_is(const char *host, const char *mode)
+{
+	_cleanup_json_ json_t *document = NULL;
+
+	must(store_get(manager.store, "host", host, &document, &e));
+	assert_string_equal(json_text(document, "mode"), mode);
+}
+
+static void a_policy_is_applied_at_once(void **state)
+{
+	_cleanup_json_ json_t *cluster = json_pack("{s:s, s:s}", "name", "one", "crypto_mode", HOST_ON_DEMAND);
+	const struct host_changes move = { .cluster = CLUSTER "1" };
+	char id[UUID_TEXT_SIZE];
+
+	(void) state;
+	must(hosts_new(&manager.hosts, &e));
+	must(store_insert(manager.store, "cluster", CLUSTER "1", cluster, &e));
+	add_host(HOST "1", "one", CLUSTER "1", "prepared", true);
+	add_host(HOST "2", "two", NULL, "prepared", true);
+	add_host(HOST "3", "three", CLUSTER "1", "prepared", true);
+	find_played(HOST "3")->play = PLAY_AWAY;
+	host_mode_force_all(&manager, CLUSTER "1");
+	mode_is(HOST "1", "prepared");
+	json_object_set_new(cluster, "crypto_mode", json_string(HOST_FORCE_ENABLE));
+	must(store_update(manager.store, "cluster", CLUSTER "1", cluster, &e));
+	/* There is no provider yet: it is tried again now and then. */
+	host_mode_force_all(&manager, CLUSTER "1");
+	mode_is(HOST "1", "prepared");
+	make("n", "native", id);
+	host_mode_force_all(&manager, NULL);
+	mode_is(HOST "1", "safe");
+	mode_is(HOST "2", "prepared");
+	mode_is(HOST "3", "prepared");
+	must(host_change(&manager, HOST "2", &move, &e));
+	mode_is(HOST "2", "safe");
+	hosts_free(TAKE_PTR(manager.hosts));
+}
+
+/* A host that is prepared is enabled by users, not by what it sends. */
+static void no_host_enables_itself(void **state)
+{
+	_cleanup_json_ json_t *args = json_pack("{s:n, s:s, s:s}", "provider", "vm", "web", "disk", "vda"),
+			      *row = NULL, *vm = NULL;
+	struct channel_failure why = { .error = ERROR_NULL };
+	struct host_peer peer = { .host = HOST "1" };
+	char id[UUID_TEXT_SIZE];
+	json_t *key = NULL;
+
+	(void) state;
+	must(hosts_new(&manager.hosts, &e));
+	make("n", "native", id);
+	add_host(HOST "1", "one", CLUSTER "1", "prepared", true);
+	assert_int_equal(host_request_find("key.new")->serve(&manager, &peer, args, &key, &why), -EACCES);
+	unit_speaks(&why.error, "safe");
+	mode_is(HOST "1", "prepared");
+	row = newest("key.new");
+	assert_string_equal(json_text(row, "result"), "refused");
+	assert_int_equal(store_find(manager.store, "vm", "name", "web", &vm, &e), -ENOENT);
+	hosts_free(TAKE_PTR(manager.hosts));
+}
+
 static void not_backed_up_is_said_each_day(void **state)
 {
 	const struct record_filter f = { .operation = "provider.watch" };
@@ -353,6 +415,8 @@ int main(int argc, char **argv)
 		T(backup_and_restore),
 		T(who_was_away_forgets_later),
 		T(who_is_enabled_by_greeting_is_given_all_once),
+		T(a_policy_is_applied_at_once),
+		T(no_host_enables_itself),
 		T(not_backed_up_is_said_each_day),
 	};
 
