@@ -249,7 +249,8 @@ static const struct cli_command commands[] = {
 		.positionals = { PROVIDER, KEY },
 		.options = {
 			{ .name = "destroy", .kind = CLI_FLAG,
-			  .help = "and have the key server destroy it, for ever" },
+			  .help = "and have the key server destroy it, for ever; not while a host of its "
+				  "VM is away" },
 		},
 	},
 };

@@ -9,6 +9,7 @@
 #include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/hosts_internal.h"
+#include "manager/keys_use.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
 #include "manager/store.h"
@@ -131,6 +132,8 @@ static int keep_disk(struct store *store, struct report *report, const json_t *t
 	if (known && is_fresh(known, document))
 		return 0;
 	r = host_set_now(document, "seen", e);
+	if (r == 0)
+		r = keys_settle(store, json_object_get(document, "keys"), e);
 	if (r < 0)
 		return r;
 	return known ? store_update(store, "disk", dek, document, e) :
@@ -203,6 +206,10 @@ static int keep_report(struct store *store, void *userdata, struct error *e)
 			return r;
 	}
 	r = host_disks_absent(store, report->host, reported, e);
+	if (r == 0)
+		r = host_set_now(host, "reported", e);
+	if (r == 0)
+		r = store_update(store, "host", report->host, host, e);
 	return r < 0 ? r : keys_withdraw_reported(store, report->host, report->disks, e);
 }
 

@@ -188,12 +188,14 @@ static json_t *make_host(const struct joining *j, const json_t *token)
 
 	time_format(time_now(), now);
 	time_format(j->issued->not_after, end);
-	return json_pack("{s:s, s:O, s:s, s:n, s:s, s:s, s:n, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n}",
+	return json_pack("{s:s, s:O, s:s, s:n, s:s, s:s, s:n, s:s, s:s, s:s, s:n, s:n, s:n, s:n, s:n, "
+			 "s:n}",
 			 "name", j->join->name, "cluster", json_object_get(token, "cluster"),
 			 "mode", MODE_PREPARED, "host_key", "state", "active",
 			 "serial", j->issued->serial, "old_serial",
 			 "fingerprint", j->issued->fingerprint, "certificate_end", end,
-			 "joined", now, "last_seen", "version", "module", "tpm", "boot_id");
+			 "joined", now, "last_seen", "reported", "version", "module", "tpm",
+			 "boot_id");
 }
 
 /* The token is used up with the host's coming, or not at all. */

@@ -102,6 +102,8 @@ static int update_host(struct greeting *g, json_t *document, struct error *e)
 		if (json_object_set(document, copied[i], json_object_get(g->args, copied[i])) < 0)
 			return error_oom(e);
 	r = host_set_now(document, "last_seen", e);
+	if (r == 0)
+		r = host_set_string(document, "reported", NULL, e);
 	return r == 0 && rebooted ? host_mode_rebooted(document, e) : r;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Hosts: documents of kind "host" {name, cluster: UUID|null, mode, host_key: {provider,
  * key}|null, state: "active", serial, fingerprint and certificate_end (RFC 3339) of its
- * certificate, joined, last_seen, version, module, tpm, boot_id}. What is not known yet is
+ * certificate, joined, last_seen, reported (when it told of its disks since it has connected),
+ * version, module, tpm, boot_id}. What is not known yet is
  * null. old_serial: of the certificate before, which counts until the new one was used;
  * null: none. A host that was removed has no document any more, and its name is free.
  *

@@ -139,7 +139,8 @@ static int seal(struct asking *a, const struct provider_set *set, const char *ke
 static int make(struct asking *a, struct provider_set *set, const char *vm_name, const char *disk,
 		char *ret_key, json_t **ret)
 {
-	const struct key_owner owner = { .vm = a->vm, .name = vm_name, .disk = disk };
+	const struct key_owner owner = { .vm = a->vm, .name = vm_name, .disk = disk,
+					 .made_on = a->host };
 	_cleanup_secret_ struct secret material = SECRET_NULL;
 	int r = key_make(a->m, set, &owner, ret_key, &material, &a->failure);
 

@@ -5,7 +5,8 @@
  * nowhere here.
  *
  * Documents of kind "key": id "PROVIDER/KEY-ID" {provider, key, vm: UUID|null, host:
- * UUID|null (a host key), disk: label|null, created}.
+ * UUID|null (a host key), disk: label|null, made_on: UUID|null (the host that has asked for
+ * it, until a disk with it was reported), created}.
  *
  * May be called from any thread but that of the connections; everything here waits for
  * key servers and hosts.

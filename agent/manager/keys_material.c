@@ -132,9 +132,9 @@ static int keep(struct manager *m, const struct provider_set *set, const char *k
 
 	time_format(time_now(), created);
 	key_document_id(set->id, key, id);
-	document = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s}", "provider", set->id, "key", key,
-			     "vm", owner->vm, "host", owner->host, "disk", owner->disk, "created",
-			     created);
+	document = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:s}", "provider", set->id, "key", key,
+			     "vm", owner->vm, "host", owner->host, "disk", owner->disk, "made_on",
+			     owner->made_on, "created", created);
 	return document ? store_insert(m->store, KEY_KIND, id, document, e) : error_oom(e);
 }
 

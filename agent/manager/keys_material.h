@@ -17,12 +17,14 @@
  * @host: UUID of the host whose host key it is, or NULL
  * @name: of VM or host, for the key server's people
  * @disk: label of the disk, or NULL
+ * @made_on: UUID of the host that has asked for it, or NULL
  */
 struct key_owner {
 	const char *vm;
 	const char *host;
 	const char *name;
 	const char *disk;
+	const char *made_on;
 };
 
 /**

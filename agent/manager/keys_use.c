@@ -7,15 +7,8 @@
 #include "common/cleanup.h"
 #include "common/encode.h"
 #include "common/json.h"
-#include "common/lock.h"
-#include "common/log.h"
 #include "crypto/locator.h"
-#include "manager/hosts.h"
 #include "manager/keys_material.h"
-#include "manager/keys_push.h"
-#include "manager/keys_watch.h"
-#include "manager/keys_withdraw.h"
-#include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/store.h"
 
@@ -84,6 +77,37 @@ static int check_unused(const struct users_of_keys *u, const char *provider, con
 			return error_fail(e, EBUSY, "%s is the host key of host %.64s: disable "
 					  "encryption there first", what, json_text(user, "name"));
 	return 0;
+}
+
+int keys_settle(struct store *store, const json_t *keys, struct error *e)
+{
+	const json_t *pair;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(keys, i, pair) {
+		_cleanup_json_ json_t *document = NULL;
+		char id[KEY_DOCUMENT_SIZE];
+
+		key_document_id(json_text(pair, "provider"), json_text(pair, "key"), id);
+		if (store_get(store, KEY_KIND, id, &document, NULL) < 0 || !*json_text(document, "made_on"))
+			continue;
+		r = json_object_set_new(document, "made_on", json_null()) < 0 ? error_oom(e) :
+			store_update(store, KEY_KIND, id, document, e);
+		if (r < 0)
+			break;
+	}
+	return r;
+}
+
+int keys_check_unused(struct store *store, const char *provider, const char *key, struct error *e)
+{
+	_cleanup_(users_done) struct users_of_keys users = { .disks = NULL };
+	char what[160];
+	int r = users_read(store, &users, e);
+
+	snprintf(what, sizeof(what), "Key %.128s", key);
+	return r < 0 ? r : check_unused(&users, provider, key, what, e);
 }
 
 int keys_check_provider_unused(struct store *store, const char *id, const char *name,
@@ -166,6 +190,7 @@ static json_t *describe(struct listing *l, const json_t *document)
 	if (!view)
 		return NULL;
 	json_object_del(view, "id");
+	json_object_del(view, "made_on");
 	json_object_set_new(view, "state", state ? json_string(state) : json_null());
 	json_object_set_new(view, "reason", reason && *reason ? json_string(reason) : json_null());
 	json_object_set_new(view, "disks", using(l->users.disks, provider, key, disk_uses_key));
@@ -203,8 +228,8 @@ int keys_list(struct manager *m, const char *provider, const char *vm, json_t **
 	return *ret ? 0 : error_oom(e);
 }
 
-static int get_key(struct manager *m, const char *provider, const char *key, json_t **ret,
-		   struct error *e)
+int keys_get(struct manager *m, const char *provider, const char *key, json_t **ret,
+	     struct error *e)
 {
 	char id[KEY_DOCUMENT_SIZE];
 	int r;
@@ -220,7 +245,7 @@ int keys_show(struct manager *m, const char *provider, const char *key, json_t *
 {
 	_cleanup_json_ json_t *document = NULL;
 	_cleanup_(listing_done) struct listing l = { .m = m };
-	int r = get_key(m, provider, key, &document, e);
+	int r = keys_get(m, provider, key, &document, e);
 
 	if (r == 0)
 		r = listing_begin(m, &l, e);
@@ -228,131 +253,6 @@ int keys_show(struct manager *m, const char *provider, const char *key, json_t *
 		return r;
 	*ret = describe(&l, document);
 	return *ret ? 0 : error_oom(e);
-}
-
-/**
- * struct removal - a key that hosts are to forget
- * @hosts: UUIDs of those that may have it
- * @lock: of @done and @failure
- * @done: those that do not have it any more, as members
- */
-struct removal {
-	struct manager *m;
-	const json_t *document;
-	const char *provider;
-	const char *key;
-	json_t *hosts;
-	pthread_mutex_t lock;
-	json_t *done;
-	struct error failure;
-};
-
-static void removal_done(struct removal *removal)
-{
-	pthread_mutex_destroy(&removal->lock);
-	json_decref(removal->hosts);
-	json_decref(removal->done);
-}
-
-static void remove_from(struct manager *m, const char *host, void *userdata)
-{
-	/* Behind a key that was on its way when the removal began. */
-	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(m->watch, host);
-	struct removal *removal = userdata;
-	struct error e = ERROR_NULL;
-	int r = keys_ask_host(m, host, "key.remove",
-			      json_pack("{s:s, s:s}", "provider", removal->provider, "key",
-					removal->key), LINK_ASK_MS, NULL, &e);
-
-	pthread_mutex_lock(&removal->lock);
-	/* A host of another mode or version holds none; one that is away is asked later. */
-	if (r == 0 || r == -ENOENT || r == -EINVAL) {
-		json_object_set_new(removal->done, host, json_true());
-	} else if (r != -ENOTCONN && r != -ECONNRESET && !error_is_set(&removal->failure)) {
-		removal->failure = e;
-		(void)error_prefix(&removal->failure, "Host %s", host);
-	}
-	pthread_mutex_unlock(&removal->lock);
-}
-
-static int remove_from_hosts(struct removal *removal, struct error *e)
-{
-	const char *vm = json_text(removal->document, "vm");
-	int r = 0;
-
-	removal->done = json_object();
-	if (*vm)
-		r = hosts_of_vm(removal->m, vm, &removal->hosts, NULL);
-	else
-		removal->hosts = json_pack("[s]", json_text(removal->document, "host"));
-	if (r < 0 && r != -ENOENT)
-		return error_fail(e, r, "Cannot see which hosts have the key: %s", error_name(r));
-	keys_each_host(removal->m, removal->hosts, remove_from, removal);
-	if (error_is_set(&removal->failure) && e)
-		*e = removal->failure;
-	return removal->failure.code;
-}
-
-static int destroy(struct manager *m, const char *provider, const char *key, struct error *e)
-{
-	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
-	_cleanup_set_ struct provider_set *set = NULL;
-	int r = key_set(m, provider, &set, &why);
-
-	if (r == 0)
-		return key_destroy(set, key, e);
-	if (e)
-		*e = why.error;
-	return r;
-}
-
-static int take_off_list(struct store *store, void *userdata, struct error *e)
-{
-	const struct removal *removal = userdata;
-	int r = store_delete(store, KEY_KIND, json_text(removal->document, "id"), e);
-
-	return r < 0 ? r : keys_withdraw_key(removal->m, removal->document, removal->hosts,
-					     removal->done, e);
-}
-
-static int remove_key(struct manager *m, const char *provider, const char *key, bool with_destroy,
-		      struct error *e)
-{
-	_cleanup_(users_done) struct users_of_keys users = { .disks = NULL };
-	_cleanup_json_ json_t *document = NULL;
-	_cleanup_(removal_done) struct removal removal = {
-		.m = m, .provider = provider, .key = key, .lock = PTHREAD_MUTEX_INITIALIZER,
-	};
-	char what[160];
-	int r = get_key(m, provider, key, &document, e);
-
-	removal.document = document;
-	if (r == 0)
-		r = users_read(m->store, &users, e);
-	snprintf(what, sizeof(what), "Key %.128s", key);
-	if (r == 0)
-		r = check_unused(&users, provider, key, what, e);
-	if (r == 0)
-		r = remove_from_hosts(&removal, e);
-	if (r == 0 && with_destroy)
-		r = destroy(m, provider, key, e);
-	return r < 0 ? r : store_write(m->store, take_off_list, &removal, e);
-}
-
-int keys_remove(struct manager *m, const char *provider, const char *key, bool with_destroy,
-		struct error *e)
-{
-	char id[KEY_DOCUMENT_SIZE];
-	int r;
-
-	key_document_id(provider, key, id);
-	/* From here on no host gets it, so that one that has forgotten it stays so. */
-	r = keywatch_remove_begin(m->watch, id, e);
-	if (r < 0)
-		return r;
-	r = remove_key(m, provider, key, with_destroy, e);
-	keywatch_remove_end(m->watch, id);
-	return r;
 }
 
 static int check_fetch(struct manager *m, const char *provider, const char *key, struct error *e)

@@ -23,6 +23,21 @@ void key_document_id(const char *provider, const char *key, char ret[KEY_DOCUMEN
 /** disk_uses_key() - whether a disk has a key of a provider. @key: NULL: any */
 bool disk_uses_key(const json_t *disk, const char *provider, const char *key);
 
+/** keys_get() - the document of a key. Return: 0; -ENOENT */
+int keys_get(struct manager *m, const char *provider, const char *key, json_t **ret,
+	     struct error *e);
+
+/** keys_check_unused() - whether no disk and no host has a key. Return: 0; -EBUSY, the text says who */
+int keys_check_unused(struct store *store, const char *provider, const char *key, struct error *e);
+
+/**
+ * keys_settle() - a disk is there for which keys were made
+ * @keys: as disk.report has them; what is not on the list is left alone
+ *
+ * In a transaction of the caller's.
+ */
+int keys_settle(struct store *store, const json_t *keys, struct error *e);
+
 /**
  * keys_check_provider_unused() - whether no disk and no host has a key of a provider
  *
@@ -51,7 +66,8 @@ int keys_show(struct manager *m, const char *provider, const char *key, json_t *
  * comes (keys_withdraw())
  * @destroy: also revoke and destroy it at the key server
  *
- * Return: 0; -EBUSY (in use, by what the manager or a host knows), -ENOENT.
+ * Return: 0; -EBUSY (in use, by what the manager or a host knows; to be destroyed, and a host
+ * that may have a disk with it is away or has not told of its disks), -ENOENT.
  */
 int keys_remove(struct manager *m, const char *provider, const char *key, bool destroy,
 		struct error *e);

@@ -362,6 +362,24 @@ void keys_withdraw_again(struct manager *m)
 	keys_withdraw_each(m, hosts);
 }
 
+int keys_withdraw_hosts(struct store *store, const char *provider, const char *key, json_t **ret,
+			struct error *e)
+{
+	_cleanup_json_ json_t *list = NULL, *hosts = json_array();
+	const json_t *withdrawal;
+	size_t i;
+	int r = store_list(store, KIND, "provider", provider, &list, e);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(list, i, withdrawal)
+		if (strcmp(json_text(withdrawal, "key"), key) == 0 &&
+		    json_array_append(hosts, json_object_get(withdrawal, "host")) < 0)
+			return error_oom(e);
+	*ret = TAKE_PTR(hosts);
+	return *ret ? 0 : error_oom(e);
+}
+
 int keys_withdraw_list(struct store *store, const char *host, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *list = NULL;

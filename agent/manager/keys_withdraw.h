@@ -70,6 +70,10 @@ void keys_withdraw_each(struct manager *m, const json_t *hosts);
 /** keys_withdraw_again() - the same for all that have to forget something */
 void keys_withdraw_again(struct manager *m);
 
+/** keys_withdraw_hosts() - UUIDs of those that have to forget a key; the caller owns it */
+int keys_withdraw_hosts(struct store *store, const char *provider, const char *key, json_t **ret,
+			struct error *e);
+
 /** keys_withdraw_list() - [{provider, key, vm, refused}] of a host; the caller owns it */
 int keys_withdraw_list(struct store *store, const char *host, json_t **ret, struct error *e);
 

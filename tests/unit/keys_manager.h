@@ -45,8 +45,9 @@ static inline void close_manager(void)
 static inline void add_host(const char *id, const char *name, const char *cluster, const char *mode,
 		     bool tpm)
 {
-	_cleanup_json_ json_t *host = json_pack("{s:s, s:s?, s:s, s:s, s:b}", "name", name, "cluster",
-						cluster, "mode", mode, "state", "active", "tpm", (int) tpm);
+	_cleanup_json_ json_t *host = json_pack("{s:s, s:s?, s:s, s:s, s:b, s:s}", "name", name, "cluster",
+						cluster, "mode", mode, "state", "active", "tpm", (int) tpm,
+						"reported", "2026-01-01T00:00:00Z");
 
 	if (store_insert(manager.store, "host", id, host, &e) < 0)
 		fail_msg("%s", e.text);

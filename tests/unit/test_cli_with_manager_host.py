@@ -271,7 +271,7 @@ def away():
 
 def back():
     SITE["relay"].mend()
-    until("the host is connected again", lambda: host()["connected"])
+    until("the host is connected again", lambda: host()["connected"] and host()["reported"])
 
 
 def a_key_is_added_for_a_vm():
@@ -379,6 +379,9 @@ def a_disk_that_is_gone_is_forgotten():
 
 
 def a_key_is_removed_and_destroyed():
+    away()
+    refused("kvm1 is away", "key", "remove", "kms", SITE["key"], "--destroy")
+    back()
     count = len(forgotten())
     good("key", "remove", "kms", SITE["key"], "--destroy")
     equal(forgotten()[count:], [SITE["key"]], "on the host")

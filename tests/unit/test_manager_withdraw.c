@@ -203,6 +203,50 @@ static void a_key_that_is_removed_is_taken_from_who_was_away(void **state)
 	assert_int_equal(outstanding(HOST "1", NULL), 0);
 }
 
+static void set_member(const char *kind, const char *id, const char *member, const char *value)
+{
+	_cleanup_json_ json_t *document = NULL;
+
+	must(store_get(manager.store, kind, id, &document, &e));
+	json_object_set_new(document, member, value ? json_string(value) : json_null());
+	must(store_update(manager.store, kind, id, document, &e));
+}
+
+/* Whoever may have made a disk with it has to have told so. */
+static void what_a_host_may_need_is_not_destroyed(void **state)
+{
+	char kms[UUID_TEXT_SIZE], id[KEY_DOCUMENT_SIZE], now[TIME_TEXT_SIZE];
+
+	(void) state;
+	farm(kms);
+	key_document_id(kms, "7", id);
+	find_played(HOST "1")->play = PLAY_AWAY;
+	must_fail(keys_remove(&manager, kms, "7", /* destroy= */ true, &e), -EBUSY, "host one is away");
+	find_played(HOST "1")->play = PLAY_GOOD;
+	/* It has connected again and said nothing yet. */
+	set_member("host", HOST "1", "reported", NULL);
+	must_fail(keys_remove(&manager, kms, "7", true, &e), -EBUSY, "host one is away or has not told");
+	report(HOST "1", kms, NULL);
+	withdrawn_is(HOST "1", NULL);
+	/* Made for it this moment. */
+	time_format(time_now(), now);
+	set_member("key", id, "created", now);
+	set_member("key", id, "made_on", HOST "1");
+	must_fail(keys_remove(&manager, kms, "7", true, &e), -EBUSY, "just now for host one");
+	/* A disk with it was there, and is gone. */
+	report(HOST "1", kms, "7");
+	must_fail(keys_remove(&manager, kms, "7", true, &e), -EBUSY, HOST "d");
+	must(store_delete(manager.store, "disk", HOST "d", &e));
+	/* Now it comes as far as the key server, which is not there. */
+	must_fail(keys_remove(&manager, kms, "7", true, &e), -ENOENT, "key server");
+	/* Its VM has moved, and who could have the key before is away. */
+	find_played(HOST "1")->play = PLAY_AWAY;
+	must(store_write(manager.store, move_vm, CLUSTER "2", &e));
+	must_fail(keys_remove(&manager, kms, "7", true, &e), -EBUSY, "host one is away");
+	/* It takes none of this to forget it here. */
+	must(keys_remove(&manager, kms, "7", /* destroy= */ false, &e));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +255,7 @@ int main(void)
 		T(a_disk_keeps_its_key_until_it_is_gone),
 		T(what_a_host_may_have_again_it_keeps),
 		T(a_key_that_is_removed_is_taken_from_who_was_away),
+		T(what_a_host_may_need_is_not_destroyed),
 	};
 
 	return cmocka_run_group_tests(tests, unit_setup, NULL);
