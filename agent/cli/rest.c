@@ -12,7 +12,7 @@
 #define ANSWER_MAX	(32U << 20)	/* bytes; 1000 events of 16 KiB are 16 MiB */
 #define ANSWER_FIRST	4096U		/* bytes */
 #define CONNECT_S	10
-#define ANSWER_S	120		/* a backup derives keys for some seconds */
+#define ANSWER_S	180		/* longer than the manager waits for a host to attach a disk */
 #define API		"/api/v1"
 
 /**

@@ -275,6 +275,22 @@ static int run(struct api_call *call, json_t **ret, struct error *e)
 	return r;
 }
 
+static int run_slow(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct manager *m = call->manager;
+	int r;
+
+	if (atomic_fetch_add(&m->slow, 1) >= m->slow_max && m->slow_max) {
+		call->status = 503;
+		r = error_set(e, EAGAIN, EXIT_FAILED, 0, "%u requests wait for hosts or key servers already: try "
+			      "again in some seconds", m->slow_max);
+	} else {
+		r = run(call, ret, e);
+	}
+	atomic_fetch_sub(&m->slow, 1);
+	return r;
+}
+
 static void answer(struct api_call *call, struct http_answer *an, const json_t *value, int r,
 		   const struct error *e)
 {
@@ -304,7 +320,7 @@ void api_serve(const struct http_request *rq, struct http_answer *an, void *mana
 	if (r == 0)
 		r = read_body(&call, &e);
 	if (r == 0)
-		r = run(&call, &value, &e);
+		r = call.route->flags & API_SLOW ? run_slow(&call, &value, &e) : run(&call, &value, &e);
 	answer(&call, an, value, r, &e);
 	json_decref(call.body);
 	free(call.csv);

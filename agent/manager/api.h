@@ -27,11 +27,13 @@ struct api_call;
  * @API_OPEN: needs no login
  * @API_CREATES: 201 rather than 200
  * @API_BODY: has a JSON object for a body
+ * @API_SLOW: waits for hosts or key servers; half of the threads are for others
  */
 enum api_flags {
 	API_OPEN	= 1 << 0,
 	API_CREATES	= 1 << 1,
 	API_BODY	= 1 << 2,
+	API_SLOW	= 1 << 3,
 };
 
 /**

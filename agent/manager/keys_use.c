@@ -12,6 +12,9 @@
 #include "manager/manager.h"
 #include "manager/store.h"
 
+/* For the states of all keys of a list: those behind it are not known. */
+#define STATES_MS 10000
+
 void key_document_id(const char *provider, const char *key, char ret[KEY_DOCUMENT_SIZE])
 {
 	snprintf(ret, KEY_DOCUMENT_SIZE, "%.36s/%.128s", provider, key);
@@ -137,11 +140,13 @@ static json_t *using(const json_t *list, const char *provider, const char *key,
 /**
  * struct listing - keys that are being listed
  * @down: UUIDs of providers that do not answer -> their reason
+ * @deadline: ms of CLOCK_MONOTONIC, after which no more states are asked for
  */
 struct listing {
 	struct manager *m;
 	struct users_of_keys users;
 	json_t *down;
+	int64_t deadline;
 };
 
 static void listing_done(struct listing *l)
@@ -167,7 +172,7 @@ static const char *ask_state(struct listing *l, const char *provider, const char
 	int r = 0;
 
 	*ret_reason = down;
-	if (down)
+	if (down || time_monotonic_ms() >= l->deadline)
 		return NULL;
 	r = key_set(l->m, provider, &set, &why);
 	if (r == 0) {
@@ -200,7 +205,9 @@ static json_t *describe(struct listing *l, const json_t *document)
 
 static int listing_begin(struct manager *m, struct listing *l, struct error *e)
 {
-	*l = (struct listing){ .m = m, .down = json_object() };
+	*l = (struct listing){
+		.m = m, .down = json_object(), .deadline = time_monotonic_ms() + STATES_MS,
+	};
 	return l->down ? users_read(m->store, &l->users, e) : error_oom(e);
 }
 

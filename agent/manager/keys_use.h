@@ -52,7 +52,8 @@ int keys_check_provider_unused(struct store *store, const char *id, const char *
  * @vm: only those for one VM, NULL: all
  * @ret: as openapi.yaml has Keys
  *
- * A key server that cannot be asked fails nothing: the state is null then.
+ * A key server that cannot be asked fails nothing: the state is null then, as it is for what
+ * could not be asked for in some seconds.
  */
 int keys_list(struct manager *m, const char *provider, const char *vm, json_t **ret,
 	      struct error *e);

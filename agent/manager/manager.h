@@ -5,6 +5,7 @@
 #ifndef MANAGER_MANAGER_H
 #define MANAGER_MANAGER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "common/errors.h"
@@ -24,6 +25,8 @@ struct vault;
 /**
  * struct manager - the one context
  * @started: seconds since 1970
+ * @slow: requests under way that wait for hosts or key servers
+ * @slow_max: that there may be, so that threads are left for others; 0: any number
  *
  * Each part takes calls from any thread.
  */
@@ -39,6 +42,8 @@ struct manager {
 	struct providers *providers;
 	struct keywatch *watch;
 	int64_t started;
+	atomic_uint slow;
+	unsigned int slow_max;
 };
 
 /**

@@ -153,6 +153,8 @@ int serve(const struct options *options, struct error *e)
 		r = manager_open(&vault, &manager, e);
 	if (r < 0)
 		return r;
+	/* Half: log-ins and what needs the store alone do not wait for a host that does not answer. */
+	manager.slow_max = options->threads > 1 ? options->threads / 2 : 1;
 	r = renew_server(&manager, e);
 	if (r == 0)
 		r = listen_and_run(&manager, &settings, options, e);

@@ -271,6 +271,7 @@ static int send_headers(struct web_call *call)
 	    add_header(call->wsi, "Cache-Control:", "no-store", &p, end) ||
 	    (an->allow[0] && add_header(call->wsi, "Allow:", an->allow, &p, end)) ||
 	    (call->unread && add_header(call->wsi, "Connection:", "close", &p, end)) ||
+	    (an->status == 503 && add_header(call->wsi, "Retry-After:", WEB_RETRY_AFTER, &p, end)) ||
 	    (an->status == 401 && add_header(call->wsi, "WWW-Authenticate:", "Bearer", &p, end)) ||
 	    lws_finalize_write_http_header(call->wsi, start, &p, end))
 		return -1;

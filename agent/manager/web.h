@@ -20,6 +20,8 @@
 #define WEB_REQUEST_S		20
 /** WEB_ANSWER_S - seconds a client may take to read its answer */
 #define WEB_ANSWER_S		30
+/** WEB_RETRY_AFTER - seconds, that a client who was answered 503 is told to wait */
+#define WEB_RETRY_AFTER		"5"
 /** WEB_LINGER_S - seconds for a client to read the answer to what it has not sent in full */
 #define WEB_LINGER_S		5
 /** WEB_LINGER_MAX - bytes that it may send meanwhile */
