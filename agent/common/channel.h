@@ -21,7 +21,8 @@
  *
  * id is an integer from 0 to CHANNEL_ID_MAX, chosen by who asks and not used
  * again while it waits; each side counts for itself. Answers may come in any
- * order, requests are worked on in the order of their coming. At most
+ * order, requests are worked on in the order of their coming; a host's key.new and
+ * key.get in an order of their own, for they wait for key servers. At most
  * CHANNEL_PENDING_MAX requests of one side wait at one time; who gets more closes
  * the channel.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What hosts ask for by the channel (common/channel.h), by operation. The handlers run in
- * threads of the links, one at a time for each host.
+ * threads of the links: for each host one at a time that is about keys, and one that is not.
  */
 #ifndef MANAGER_HOST_REQUESTS_H
 #define MANAGER_HOST_REQUESTS_H

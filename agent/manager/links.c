@@ -70,11 +70,16 @@ static void wake(struct link *link)
 static void drop_requests(struct link *link)
 {
 	struct link_request *request;
+	size_t i;
 
-	while ((request = STAILQ_FIRST(&link->requests))) {
-		STAILQ_REMOVE_HEAD(&link->requests, entry);
-		channel_frame_done(&request->frame);
-		free(request);
+	for (i = 0; i < N_QUEUES; i++) {
+		struct link_queue *queue = &link->queues[i];
+
+		while ((request = STAILQ_FIRST(&queue->requests))) {
+			STAILQ_REMOVE_HEAD(&queue->requests, entry);
+			channel_frame_done(&request->frame);
+			free(request);
+		}
 	}
 }
 
@@ -102,7 +107,7 @@ void link_unref(struct link *link)
 		TAILQ_REMOVE(&link->asks, ask, entry);
 		free(ask);
 	}
-	json_decref(link->peer.report);
+	json_decref(link->queues[QUEUE_REST].peer.report);
 	free(link);
 }
 
@@ -240,6 +245,7 @@ int link_new(struct links *links, X509 *peer, const char *address, struct link *
 	     struct error *e)
 {
 	struct link *link;
+	size_t i;
 	int r;
 
 	if (!peer)
@@ -258,10 +264,12 @@ int link_new(struct links *links, X509 *peer, const char *address, struct link *
 	link->links = links;
 	link->refs = 1;
 	snprintf(link->address, sizeof(link->address), "%s", address);
-	link->peer = (struct host_peer) {
-		.host = link->host, .serial = link->serial, .address = link->address,
-	};
-	STAILQ_INIT(&link->requests);
+	for (i = 0; i < N_QUEUES; i++) {
+		link->queues[i].peer = (struct host_peer) {
+			.host = link->host, .serial = link->serial, .address = link->address,
+		};
+		STAILQ_INIT(&link->queues[i].requests);
+	}
 	STAILQ_INIT(&link->messages);
 	TAILQ_INIT(&link->asks);
 	*ret = link;
@@ -294,12 +302,9 @@ static int take_request(struct link *link, struct channel_frame *frame, struct e
 		return error_oom(e);
 	request->frame = *frame;
 	frame->json = NULL;
-	STAILQ_INSERT_TAIL(&link->requests, request, entry);
+	STAILQ_INSERT_TAIL(&link_queue_of(link, &request->frame)->requests, request, entry);
 	link->n_requests++;
-	if (!link->busy && !link->serve.queued) {
-		link->serve.run = link_serve;
-		links_work(link, &link->serve, link_serve_lane(link));
-	}
+	link_serve(link);
 	return 0;
 }
 

@@ -75,19 +75,42 @@ struct link_ask {
 };
 
 /**
+ * enum link_queue_id - requests of a host that do not wait for each other
+ * @QUEUE_REST: all but those for keys; hello is among them
+ * @QUEUE_KEYS: may wait for a key server that does not answer
+ */
+enum link_queue_id {
+	QUEUE_REST,
+	QUEUE_KEYS,
+	N_QUEUES,
+};
+
+/**
+ * struct link_queue - they are worked on one after the other
+ * @requests: that wait
+ * @work: on the first of them
+ * @busy: a thread works on one
+ * @peer: for its handler, which has it alone
+ */
+struct link_queue {
+	STAILQ_HEAD(, link_request) requests;
+	struct work work;
+	bool busy;
+	struct host_peer peer;
+};
+
+/**
  * struct link - one connection of a host, and what is left to do when it is gone
- * @peer: for the handlers of requests; its report belongs to the one that runs
  * @refs: the connection, queued work, who waits for an answer
  * @open: the connection is there and is the host's newest
  * @over: it is to be closed
  * @hello: it was said, and was right
- * @busy: a thread works on a request
  * @n_requests: that wait, are worked on, or whose answer was not sent yet
  * @wants: the thread of the connections is to look; without the lock
  */
 struct link {
 	struct links *links;
-	struct host_peer peer;
+	struct link_queue queues[N_QUEUES];
 	char host[UUID_TEXT_SIZE];
 	char serial[AUTHORITY_SERIAL_SIZE];
 	char address[HTTP_PEER_SIZE];
@@ -96,15 +119,12 @@ struct link {
 	bool open;
 	bool over;
 	bool hello;
-	bool busy;
 	uint64_t next_id;
 	unsigned int n_requests;
 	unsigned int n_asks;
 	atomic_bool wants;
-	STAILQ_HEAD(, link_request) requests;
 	STAILQ_HEAD(, link_message) messages;
 	TAILQ_HEAD(, link_ask) asks;
-	struct work serve;
 	struct work provision;
 	struct work reported;
 	struct work lost;
@@ -143,11 +163,11 @@ void link_hang_up(struct link *link, const char *why);
 /** link_answered() - a host's answer or failure. Return: 0; -errno: close the channel */
 int link_answered(struct link *link, const struct channel_frame *frame, struct error *e);
 
-/** link_serve() - run of the work on a link's first request */
+/** link_serve() - have what waits worked on, by a lane */
 void link_serve(struct link *link);
 
-/** link_serve_lane() - for its first request */
-enum lane_id link_serve_lane(const struct link *link);
+/** link_queue_of() - where a request belongs */
+struct link_queue *link_queue_of(struct link *link, const struct channel_frame *frame);
 
 /** links_work() - queue work, start a thread where one is wanting; @work has its @run */
 void links_work(struct link *link, struct work *work, enum lane_id lane);

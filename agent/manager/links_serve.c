@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What hosts ask for: one request of a host after the other. */
+/* What hosts ask for. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +11,14 @@
 #include "manager/links_internal.h"
 #include "manager/manager.h"
 
-enum lane_id link_serve_lane(const struct link *link)
+struct link_queue *link_queue_of(struct link *link, const struct channel_frame *frame)
 {
-	const struct link_request *request = STAILQ_FIRST(&link->requests);
-	const struct host_request *known = host_request_find(request->frame.op);
+	const struct host_request *known = host_request_find(frame->op);
 
-	return known ? known->lane : LANE_QUICK;
+	return &link->queues[known && known->lane == LANE_KEYS ? QUEUE_KEYS : QUEUE_REST];
 }
 
-/* Without the lock, as all until link_serve(). Return: 0, or *why is filled. */
+/* Without the lock, as all until greet(). Return: 0, or *why is filled. */
 static int check(const struct link *link, const struct channel_frame *frame, bool hello,
 		 const struct host_request **ret, struct error *e)
 {
@@ -41,14 +40,14 @@ static int check(const struct link *link, const struct channel_frame *frame, boo
 	return 0;
 }
 
-static int serve(struct link *link, const struct channel_frame *frame, bool hello, json_t **ret,
-		 struct channel_failure *why)
+static int serve(struct link *link, struct link_queue *queue, const struct channel_frame *frame,
+		 bool hello, json_t **ret, struct channel_failure *why)
 {
 	const struct host_request *known;
 	int r = check(link, frame, hello, &known, &why->error);
 
 	if (r == 0)
-		r = known->serve(link->links->manager, &link->peer, frame->body, ret, why);
+		r = known->serve(link->links->manager, &queue->peer, frame->body, ret, why);
 	/* A failure without words would be sent as a success of nothing. */
 	if (r < 0 && !error_is_set(&why->error))
 		error_fail(&why->error, r, "The manager could not do %s: %s", frame->op, error_name(r));
@@ -135,9 +134,9 @@ static void finish(struct link *link, const struct channel_frame *frame, bool gr
 	}
 }
 
-void link_serve(struct link *link)
+static void serve_first(struct link *link, struct link_queue *queue)
 {
-	struct link_request *request = STAILQ_FIRST(&link->requests);
+	struct link_request *request = STAILQ_FIRST(&queue->requests);
 	struct channel_failure why = { .key_reason = "" };
 	_cleanup_json_ json_t *result = NULL;
 	bool hello = link->hello, refused;
@@ -147,22 +146,55 @@ void link_serve(struct link *link)
 
 	if (!request)
 		return;
-	STAILQ_REMOVE_HEAD(&link->requests, entry);
-	link->busy = true;
+	STAILQ_REMOVE_HEAD(&queue->requests, entry);
+	queue->busy = true;
 	pthread_mutex_unlock(&link->links->lock);
-	r = serve(link, &request->frame, hello, &result, &why);
+	r = serve(link, queue, &request->frame, hello, &result, &why);
 	if (build(&request->frame, result, &why, &text, &size) < 0)
 		text = NULL;
 	pthread_mutex_lock(&link->links->lock);
-	link->busy = false;
+	queue->busy = false;
 	finish(link, &request->frame, r == 0 && !hello, text, size);
-	mutex_unlock(&link->peer.order);
+	mutex_unlock(&queue->peer.order);
 	/* Who may not even say hello has no business here. */
 	refused = r == -EACCES && !hello && strcmp(request->frame.op, HOST_HELLO) == 0;
 	if (refused)
 		link_hang_up(link, "it was refused");
 	channel_frame_done(&request->frame);
 	free(request);
-	if (!STAILQ_EMPTY(&link->requests))
-		links_work(link, &link->serve, link_serve_lane(link));
+	link_serve(link);
+}
+
+static void serve_rest(struct link *link)
+{
+	serve_first(link, &link->queues[QUEUE_REST]);
+}
+
+static void serve_keys(struct link *link)
+{
+	serve_first(link, &link->queues[QUEUE_KEYS]);
+}
+
+static bool is_idle(const struct link_queue *queue)
+{
+	return !queue->busy && STAILQ_EMPTY(&queue->requests);
+}
+
+static void start(struct link *link, enum link_queue_id id, void (*run)(struct link *link),
+		  enum lane_id lane)
+{
+	struct link_queue *queue = &link->queues[id];
+
+	if (queue->busy || STAILQ_EMPTY(&queue->requests))
+		return;
+	queue->work.run = run;
+	links_work(link, &queue->work, lane);
+}
+
+void link_serve(struct link *link)
+{
+	start(link, QUEUE_REST, serve_rest, LANE_QUICK);
+	/* What came behind hello is behind it. */
+	if (link->hello || is_idle(&link->queues[QUEUE_REST]))
+		start(link, QUEUE_KEYS, serve_keys, LANE_KEYS);
 }
