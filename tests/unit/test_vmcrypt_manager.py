@@ -424,6 +424,14 @@ def disks():
           [("intent", host), ("outcome", host)], "recorded with the host")
 
 
+def tokens_go_with_their_cluster():
+    cluster = ask("POST", "/clusters", {"name": "short-lived"})[1]["id"]
+    equal(ask("POST", "/hosts/tokens", {"cluster": cluster})[0], 201, "token")
+    assert cluster in [token["cluster"] for token in ask("GET", "/hosts/tokens")[1]["tokens"]]
+    equal(ask("DELETE", "/clusters/" + cluster)[0], 204, "cluster")
+    assert cluster not in [token["cluster"] for token in ask("GET", "/hosts/tokens")[1]["tokens"]]
+
+
 def slow_requests_leave_room_for_others():
     with socket.create_server(("127.0.0.1", 0)) as stalled, concurrent.futures.ThreadPoolExecutor(8) as pool:
         look = {"address": "127.0.0.1", "port": stalled.getsockname()[1]}
@@ -635,7 +643,7 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, nobody_rises, hosts, disks, slow_requests_leave_room_for_others, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
+         clusters_and_vms, nobody_rises, hosts, disks, tokens_go_with_their_cluster, slow_requests_leave_room_for_others, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
          wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "kms" in STATE:
