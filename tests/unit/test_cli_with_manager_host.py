@@ -5,6 +5,7 @@
 The host dials the manager through a relay, so that it can be away while both go on.
 """
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -395,6 +396,27 @@ def a_key_is_removed_and_destroyed():
     refused(SITE["key"], "key", "remove", "kms", SITE["key"], "--destroy")
 
 
+def tokens_go_with_their_cluster():
+    good("cluster", "create", "short-lived")
+    good("host", "token", "--out", path("token3"), "--cluster", "short-lived")
+    equal(len(good("host", "tokens")["tokens"]), 1)
+    good("cluster", "delete", "short-lived")
+    equal(good("host", "tokens")["tokens"], [])
+
+
+def slow_requests_leave_room_for_others():
+    with socket.create_server(("127.0.0.1", 0)) as stalled, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        look = "server", "look", "127.0.0.1", "--port", str(stalled.getsockname()[1])
+        calls = [pool.submit(anna, *look) for _ in range(8)]
+        # Half of eight threads wait; more is refused at once
+        refusals = [call.result() for call in concurrent.futures.as_completed(calls, timeout=60)][:4]
+        for result in refusals:
+            assert result.returncode == 1 and "wait for hosts" in result.stderr, result
+        calls = [pool.submit(anna, *look) for _ in range(4)]
+        good("cluster", "list")
+        assert not all(call.done() for call in calls), "it has waited"
+
+
 def a_host_is_disabled_and_removed():
     equal(good("host", "disable", "kvm1")["mode"], "pending-incapable")
     until("the host knows", lambda: json.loads(works("host", "show", "--json"))["manager"]["mode"] == "pending-incapable")
@@ -413,10 +435,11 @@ def a_host_is_disabled_and_removed():
 
 try:
     run([a_host_joins, the_first_disk_enables_its_host_for_who_may, a_policy_enables_a_host_at_once,
-     a_key_is_added_for_a_vm, keys_go_with_their_vm,
-         who_is_away_forgets_when_it_is_back, a_host_that_is_moved_while_it_is_away_forgets_too,
-         a_disk_that_the_host_knows_holds_its_key, a_host_has_a_default_provider_of_its_own,
-         a_disk_that_is_gone_is_forgotten, a_key_is_removed_and_destroyed, a_host_is_disabled_and_removed])
+         a_key_is_added_for_a_vm, keys_go_with_their_vm, who_is_away_forgets_when_it_is_back,
+         a_host_that_is_moved_while_it_is_away_forgets_too, a_disk_that_the_host_knows_holds_its_key,
+         a_host_has_a_default_provider_of_its_own, a_disk_that_is_gone_is_forgotten,
+         a_key_is_removed_and_destroyed, tokens_go_with_their_cluster, slow_requests_leave_room_for_others,
+         a_host_is_disabled_and_removed])
 finally:
     for process in reversed(STARTED):
         process.send_signal(signal.SIGTERM)

@@ -224,95 +224,6 @@ def a_key_server_that_is_no_good():
             thread.join(60)
 
 
-class Gate:
-    """Before a key server; while it is shut, what comes waits."""
-
-    def __init__(self, port):
-        self.to = port
-        self.open = threading.Event()
-        self.open.set()
-        self.waits = threading.Event()
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                here, _ = self.socket.accept()
-                there = socket.create_connection(("127.0.0.1", self.to))
-                for pair in (here, there), (there, here):
-                    threading.Thread(target=self.pass_on, args=pair, daemon=True).start()
-
-    def pass_on(self, source, sink):
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                if not self.open.is_set():
-                    self.waits.set()
-                    self.open.wait(60)
-                sink.sendall(data)
-        for end in source, sink:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
-@contextlib.contextmanager
-def while_it_is_fetched(m, gate, *order):
-    """What is done in here happens while the key server is asked."""
-    gate.waits.clear()
-    gate.open.clear()
-    m.do("start", *order)
-    assert gate.waits.wait(60), order
-    yield
-    gate.open.set()
-
-
-def a_right_that_ends_while_the_key_is_fetched():
-    with manager() as m:
-        provider = kms(m)
-        site(m)
-        key = m.do("new", HOST + "1", "web", "vda")["key"]
-        document = m.do("document", "provider", provider)
-        gate = Gate(document["servers"][0]["port"])
-        document["servers"][0]["port"] = free_port()
-        m.do("put", "provider", provider, document)
-        m.do("reopen", m.dir)
-        for host in "1", "2":
-            m.ask("get", HOST + host, provider, key)
-        document["servers"][0]["port"] = gate.port
-        m.do("put", "provider", provider, document)
-        m.do("trust", provider, "a", None, read("ca.pem"))
-        for host in "1", "2":
-            m.do("asked", HOST + host)
-        m.do("put", "host", HOST + "2", {"name": "two", "cluster": TWO, "mode": "safe", "state": "active"})
-        # What waits for it, and is tried again
-        with while_it_is_fetched(m, gate, "retry", 600000):
-            m.do("move", VM, TWO)
-        m.do("finish")
-        found = m.do("asked", HOST + "1")
-        assert "key.push" not in [a["op"] for a in found["asked"]] and not found["keys"], found
-        # The one that may have it now, and waited too, has it
-        equal(m.do("asked", HOST + "2")["keys"], {key: True}, "who waits")
-        # What is asked for, and what is pushed at a hello
-        for order in ("get", HOST + "2", provider, key), ("provision", HOST + "2"):
-            m.do("move", VM, TWO)
-            with while_it_is_fetched(m, gate, *order):
-                m.do("move", VM, ONE)
-            answer = m.do("finish")
-            equal((answer["errno"], VM in answer["text"]), ("EACCES", True) if order[0] == "get" else ("", False), order)
-            assert "key.push" not in [a["op"] for a in m.do("asked", HOST + "2")["asked"]], order
-        equal(m.rows(operation="key.get")[-1]["phase"], "outcome", "recorded")
-        assert VM in m.rows(operation="key.get")[-1]["result"], m.rows(operation="key.get")[-1]
-        # A host that is disabled, and one that is removed
-        m.do("move", VM, TWO)
-        for mode, errno in ("pending-incapable", "EACCES"), (None, "ENOENT"):
-            m.do("put", "host", HOST + "2", {"name": "two", "cluster": TWO, "mode": "safe", "state": "active"})
-            with while_it_is_fetched(m, gate, "get", HOST + "2", provider, key):
-                m.do("put", "host", HOST + "2", mode and {"name": "two", "cluster": TWO, "mode": mode,
-                                                          "state": "active"})
-            equal(m.do("finish")["errno"], errno, mode)
-
-
 def who_waits_gets_it_when_it_is_back():
     with manager() as m:
         provider = kms(m)
@@ -632,8 +543,7 @@ if __name__ == "__main__":
     try:
         start()
         tap.run([a_key_for_a_vm_s_hosts, every_effect_is_recorded, reasons_of_a_key_server,
-                 a_key_server_that_is_no_good, a_right_that_ends_while_the_key_is_fetched,
-                 who_waits_gets_it_when_it_is_back, provision_gives_all,
+                 a_key_server_that_is_no_good, who_waits_gets_it_when_it_is_back, provision_gives_all,
                  status_is_a_real_wrap, servers_are_one_vendor_s_and_replicate, servers_with_the_same_ids,
                  a_probe_key_that_is_lost_has_a_successor, a_key_in_use_is_not_undone, certificates_in_four_ways,
                  keys_that_are_used_stay, wrapped_on_their_way, changes_are_recorded_once])

@@ -3,7 +3,6 @@
 """The real vmcrypt-manager over HTTPS, each answer held against openapi.yaml."""
 
 import base64
-import concurrent.futures
 import hashlib
 import http.client
 import json
@@ -15,7 +14,6 @@ import socket
 import ssl
 import subprocess
 import tempfile
-import time
 import uuid
 
 import jsonschema
@@ -424,29 +422,6 @@ def disks():
           [("intent", host), ("outcome", host)], "recorded with the host")
 
 
-def tokens_go_with_their_cluster():
-    cluster = ask("POST", "/clusters", {"name": "short-lived"})[1]["id"]
-    equal(ask("POST", "/hosts/tokens", {"cluster": cluster})[0], 201, "token")
-    assert cluster in [token["cluster"] for token in ask("GET", "/hosts/tokens")[1]["tokens"]]
-    equal(ask("DELETE", "/clusters/" + cluster)[0], 204, "cluster")
-    assert cluster not in [token["cluster"] for token in ask("GET", "/hosts/tokens")[1]["tokens"]]
-
-
-def slow_requests_leave_room_for_others():
-    with socket.create_server(("127.0.0.1", 0)) as stalled, concurrent.futures.ThreadPoolExecutor(8) as pool:
-        look = {"address": "127.0.0.1", "port": stalled.getsockname()[1]}
-        waiting = [pool.submit(ask, "POST", "/providers/look", look) for _ in range(8)]
-        # Four of eight threads wait, the rest is refused at once and leaves threads for who is quick
-        first = [call.result() for call in list(concurrent.futures.as_completed(waiting, timeout=60))]
-        equal([status for status, _ in first[:4]], [503] * 4, "refused at once")
-        assert "try again" in first[0][1]["error"]["text"], first[0]
-        assert all(status != 503 or "wait for hosts" not in answer["error"]["text"] for status, answer in first[4:]), first
-        again = [pool.submit(ask, "POST", "/providers/look", look) for _ in range(4)]
-        begin = time.monotonic()
-        equal(ask("GET", "/session")[0], 200, "while they wait")
-        assert time.monotonic() - begin < 4 and not all(call.done() for call in again), "it has waited"
-
-
 def client_certificates():
     both = path("eve.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
@@ -643,7 +618,7 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, nobody_rises, hosts, disks, tokens_go_with_their_cluster, slow_requests_leave_room_for_others, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
+         clusters_and_vms, nobody_rises, hosts, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
          wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "kms" in STATE:
