@@ -19,6 +19,7 @@
 #define PATIENCE_MS	60000
 #define DEPTH		32
 #define SMALL		4096
+#define CPU_1		"/sys/devices/system/cpu/cpu1/online"
 
 FIXTURE(helpers) {
 	struct nl nl;
@@ -43,76 +44,37 @@ FIXTURE_VARIANT_ADD(helpers, by_interrupt) {
 	.options = "2 sector_size:4096 iv_large_sectors", .sector_size = 4096,
 };
 
-/* a trace instance for each event that is counted */
-#define INSTANCE(event)	"/sys/kernel/tracing/instances/vt-" event
+/* the events that are counted */
 #define SMALL_DONE	"vmcrypt_take_over"
 #define PIECE_DONE	"vmcrypt_piece"
 
-static const struct {
-	const char *instance, *enable, *size;
-} counted[] = {
-	{ INSTANCE(SMALL_DONE), INSTANCE(SMALL_DONE) "/events/vmcrypt/" SMALL_DONE "/enable",
-	  INSTANCE(SMALL_DONE) "/buffer_size_kb" },
-	{ INSTANCE(PIECE_DONE), INSTANCE(PIECE_DONE) "/events/vmcrypt/" PIECE_DONE "/enable",
-	  INSTANCE(PIECE_DONE) "/buffer_size_kb" },
-};
-
 static void count_end(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(counted); i++) {
-		if (access(counted[i].instance, F_OK))
-			continue;
-		file_write(counted[i].enable, "0");
-		rmdir(counted[i].instance);
-	}
+	trace_end(SMALL_DONE);
+	trace_end(PIECE_DONE);
 }
 
 static int count_begin(void)
 {
-	int r = 0;
+	int r = trace_begin(SMALL_DONE);
 
-	/* of a test that was killed */
-	count_end();
-	for (size_t i = 0; i < ARRAY_SIZE(counted) && !r; i++) {
-		r = mkdir(counted[i].instance, 0700) ? -errno : file_write(counted[i].size, "16");
-		if (!r)
-			r = file_write(counted[i].enable, "1");
-	}
-	return r;
-}
-
-/* how often the event came, on all CPUs, seen or overwritten; 0 if that cannot be read */
-static uint64_t times(const char *instance)
-{
-	const long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	uint64_t sum = 0;
-
-	for (long cpu = 0; cpu < cpus; cpu++) {
-		char path[200], stats[1024];
-		unsigned long long entries, overrun;
-
-		snprintf(path, sizeof(path), "%s/per_cpu/cpu%ld/stats", instance, cpu);
-		if (!file_read(path, stats, sizeof(stats)) &&
-		    sscanf(stats, "entries: %llu overrun: %llu", &entries, &overrun) == 2)
-			sum += entries + overrun;
-	}
-	return sum;
+	return r ? r : trace_begin(PIECE_DONE);
 }
 
 static bool small_enough_done(void)
 {
-	return times(INSTANCE(SMALL_DONE)) >= ENOUGH;
+	return trace_times(SMALL_DONE) >= ENOUGH;
 }
 
 static bool pieces_enough_done(void)
 {
-	return times(INSTANCE(PIECE_DONE)) >= ENOUGH;
+	return trace_times(PIECE_DONE) >= ENOUGH;
 }
 
 /* Under both loads a helper of a slow machine does pieces, and comes too late for the rest. */
 static bool enough_done(void)
 {
-	return times(INSTANCE(SMALL_DONE)) + times(INSTANCE(PIECE_DONE)) >= ENOUGH;
+	return trace_times(SMALL_DONE) + trace_times(PIECE_DONE) >= ENOUGH;
 }
 
 FIXTURE_SETUP(helpers)
@@ -132,13 +94,20 @@ FIXTURE_TEARDOWN(helpers)
 	test_end(&self->nl);
 }
 
-static bool is_helper(const char *pid)
+static bool has_name(const char *pid, char *name, size_t size)
 {
-	char path[300], name[64];
-	const char *c = name + strlen("vmcrypt/");
+	char path[300];
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
-	if (!isdigit(pid[0]) || file_read(path, name, sizeof(name)) || strncmp(name, "vmcrypt/", 8))
+	return isdigit(pid[0]) && !file_read(path, name, size);
+}
+
+static bool is_helper(const char *pid)
+{
+	char name[64];
+	const char *c = name + strlen("vmcrypt/");
+
+	if (!has_name(pid, name, sizeof(name)) || strncmp(name, "vmcrypt/", 8))
 		return false;
 	while (isdigit(*c))
 		c++;
@@ -156,6 +125,22 @@ static unsigned int count_helpers(void)
 	if (dir)
 		closedir(dir);
 	return n;
+}
+
+/* 0 when there is none */
+static pid_t find_helper(const char *wanted)
+{
+	DIR *dir = opendir("/proc");
+	const struct dirent *e;
+	char name[64];
+	pid_t pid = 0;
+
+	while (dir && !pid && (e = readdir(dir)))
+		if (has_name(e->d_name, name, sizeof(name)) && !strcmp(name, wanted))
+			pid = (pid_t)strtol(e->d_name, NULL, 10);
+	if (dir)
+		closedir(dir);
+	return pid;
 }
 
 static int use_cpu(int cpu)
@@ -312,8 +297,8 @@ static int under_load(FIXTURE_DATA(helpers) *self, unsigned int rounds,
 		sleep_ms(20);
 	}
 	printf("# %u of %u rounds, %llu small bios, %llu pieces\n", done, rounds,
-	       (unsigned long long)times(INSTANCE(SMALL_DONE)),
-	       (unsigned long long)times(INSTANCE(PIECE_DONE)));
+	       (unsigned long long)trace_times(SMALL_DONE),
+	       (unsigned long long)trace_times(PIECE_DONE));
 	stop = true;
 	for (unsigned int i = 0; i < ARRAY_SIZE(l); i++) {
 		pthread_join(l[i].thread, NULL);
@@ -351,18 +336,151 @@ TEST_F_TIMEOUT(helpers, suspend_under_load, 120)
 
 static int unplug_and_plug(FIXTURE_DATA(helpers) *self, unsigned int round)
 {
-	int r = file_write("/sys/devices/system/cpu/cpu1/online", "0");
+	int r = file_write(CPU_1, "0");
 
 	if (!r)
 		sleep_ms(20);
-	return r ? r : file_write("/sys/devices/system/cpu/cpu1/online", "1");
+	return r ? r : file_write(CPU_1, "1");
+}
+
+static pid_t unplug_in_child(void)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (!pid)
+		_exit(-file_write(CPU_1, "0"));
+	return pid;
 }
 
 TEST_F_TIMEOUT(helpers, unplug_under_load, 120)
 {
-	if (access("/sys/devices/system/cpu/cpu1/online", W_OK))
+	if (access(CPU_1, W_OK))
 		SKIP(return, "CPU 1 cannot be unplugged");
 	ASSERT_EQ(0, under_load(self, 10, unplug_and_plug));
+}
+
+/* A device that answers nothing while it is suspended, and has 128 tags over it. */
+#define DEAD	"vt-dead"
+#define MANY	240
+
+FIXTURE(dead) {
+	struct nl nl;
+	struct disk bottom;
+	struct vdisk v;
+	struct ring ring;
+};
+
+FIXTURE_SETUP(dead)
+{
+	char table[128], node[32];
+	unsigned int minor;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2 || access(CPU_1, W_OK))
+		SKIP(return, "CPU 1 cannot be unplugged");
+	ASSERT_EQ(0, test_begin(&self->nl));
+	ASSERT_EQ(0, nullb_new(&self->bottom, "nullb", SIZE, "memory_backed=1 irqmode=0"));
+	snprintf(table, sizeof(table), "0 %llu linear %s 0", SIZE / SECTOR, self->bottom.node);
+	ASSERT_EQ(0, dm_make(DEAD, table, 0, &minor));
+	snprintf(node, sizeof(node), "/dev/dm-%u", minor);
+	ASSERT_EQ(0, loop_over(&self->v.below, node, SIZE, LOOP_DIO));
+	ASSERT_EQ(0, vdisk_over(&self->v, &self->nl, "helpers", 64, ""));
+	ASSERT_EQ(0, ring_open(&self->ring, 256, /* poll= */ false));
+	ASSERT_EQ(0, count_begin());
+}
+
+FIXTURE_TEARDOWN(dead)
+{
+	dm_resume(DEAD);
+	file_write(CPU_1, "1");
+	count_end();
+	ring_close(&self->ring);
+	vdisk_free(&self->v);
+	dm_remove(DEAD);
+	disk_free(&self->bottom);
+	test_end(&self->nl);
+}
+
+/* true when the helper of CPU 1 waits for a tag, within a moment */
+static bool helper_waits(void)
+{
+	char path[64], where[64];
+	pid_t pid = find_helper("vmcrypt/1");
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", (int)pid);
+	for (int i = 0; pid && i < 50; i++) {
+		if (!file_read(path, where, sizeof(where)) && strstr(where, "get_tag"))
+			return true;
+		sleep_ms(10);
+	}
+	return false;
+}
+
+static int send_many(FIXTURE_DATA(dead) *self, uint8_t *area)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < MANY && !r; i++)
+		r = ring_rw(&self->ring, /* write= */ true, self->v.fd, area + i * SMALL, SMALL, i * SMALL, 0, i);
+	return r;
+}
+
+static int receive_many(FIXTURE_DATA(dead) *self)
+{
+	int r = 0, failed = 0, result;
+
+	for (unsigned int i = 0; i < MANY && !r; i++) {
+		r = ring_wait(&self->ring, 30000, NULL, &result);
+		if (!r && result != SMALL)
+			failed = result < 0 ? result : -EIO;
+	}
+	return r ? r : failed;
+}
+
+/* 0 or how it failed; -EAGAIN when no helper came to wait for the device */
+static int unplug_once(FIXTURE_DATA(dead) *self, uint8_t *area)
+{
+	int r = dm_suspend(DEAD, DMF_NOFLUSH | DMF_NOLOCKFS), end;
+
+	if (!r)
+		r = send_many(self, area);
+	if (!r)
+		r = helper_waits() ? 0 : -EAGAIN;
+	if (!r) {
+		pid_t pid = unplug_in_child();
+
+		r = async_wait(pid, 20000 * (int)patience());
+	}
+	end = dm_resume(DEAD);
+	if (!end)
+		end = receive_many(self);
+	return r ? r : end;
+}
+
+/* a CPU goes although its helper waits for a device that does not answer */
+TEST_F_TIMEOUT(dead, unplug_while_a_helper_waits, 120)
+{
+	const uint64_t end = now_ms() + PATIENCE_MS * patience();
+	uint8_t *p = buffer(MIB), *q = buffer(MIB);
+	uint64_t seed = 0;
+	int r = -EAGAIN;
+
+	ASSERT_EQ(0, use_cpu(0));
+	while (r == -EAGAIN && now_ms() < end) {
+		const uint64_t before = trace_times(SMALL_DONE);
+
+		/* until the helper is at it */
+		while (trace_times(SMALL_DONE) == before && now_ms() < end)
+			ASSERT_EQ(0, small_round(&self->ring, self->v.fd, seed++, p, q));
+		fill(p, MANY * SMALL, seed);
+		r = unplug_once(self, p);
+	}
+	ASSERT_EQ(0, r)
+		TH_LOG("%llu rounds", (unsigned long long)seed);
+	ASSERT_EQ(0, file_write(CPU_1, "1"));
+	ASSERT_EQ(0, read_all(self->v.fd, q, MANY * SMALL, 0));
+	ASSERT_EQ(0, memcmp(p, q, MANY * SMALL));
 }
 
 TEST_F(helpers, go_with_the_module)

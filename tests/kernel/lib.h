@@ -228,6 +228,8 @@ struct disk {
 #define LOOP_RO		1u
 #define LOOP_DIO	2u
 int loop_new(struct disk *d, uint64_t size, unsigned int block_size, unsigned int flags);
+/* over another device */
+int loop_over(struct disk *d, const char *node, uint64_t size, unsigned int flags);
 /* @attributes: "name=value name=value"; size is added */
 int nullb_new(struct disk *d, const char *name, uint64_t size, const char *attributes);
 void disk_free(struct disk *d);
@@ -311,6 +313,14 @@ int file_read(const char *path, char *buf, size_t size);
 int file_write(const char *path, const char *text);
 int sysfs_u64(const char *path, uint64_t *v);
 int queue_limit(unsigned int dm_minor, const char *name, uint64_t *v);
+
+/* ---- the module's tracepoints (lib_trace.c) ---- */
+
+/* begins to count an event of it, from 0 */
+int trace_begin(const char *event);
+void trace_end(const char *event);
+/* how often it came, on all CPUs, seen or overwritten; 0 if that cannot be read */
+uint64_t trace_times(const char *event);
 
 /* how many times longer all may take here (lib_patience.c) */
 unsigned int patience(void);

@@ -66,6 +66,23 @@ int loop_new(struct disk *d, uint64_t size, unsigned int block_size, unsigned in
 	return r;
 }
 
+int loop_over(struct disk *d, const char *node, uint64_t size, unsigned int flags)
+{
+	int r;
+
+	memset(d, 0, sizeof(*d));
+	d->fd = -1;
+	d->loop = true;
+	d->size = size;
+	d->raw = open(node, O_RDWR | O_CLOEXEC);
+	if (d->raw < 0)
+		return -errno;
+	r = loop_attach(d, SECTOR, flags);
+	if (r)
+		disk_free(d);
+	return r;
+}
+
 static int nullb_set(const char *name, const char *attribute, const char *value)
 {
 	char path[160];
