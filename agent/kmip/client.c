@@ -71,6 +71,13 @@ static int read_message(const struct kmip_stream *stream, int64_t deadline, stru
 	return r;
 }
 
+static int breaks(struct kmip_client *client, int r)
+{
+	client->broken = true;
+	client->why = r;
+	return r;
+}
+
 static int exchange(struct kmip_client *client, const struct kmip_options *options,
 		    const struct kmip_request *requests, size_t n, struct kmip_answer *ret,
 		    struct error *e)
@@ -83,18 +90,20 @@ static int exchange(struct kmip_client *client, const struct kmip_options *optio
 	if (client->broken)
 		return error_set(e, ENOTCONN, EXIT_NO_KEY, 0,
 				 "The connection to the key server broke before: a new one is needed");
+	if (client->deadline && kmip_deadline(0) >= client->deadline)
+		return error_set(e, ETIMEDOUT, EXIT_NO_KEY, 0,
+				 "Asking the key server for %s: what came before has taken all the time; look into its load, and the network to it",
+				 kmip_operation_name(requests[0].operation));
 	r = kmip_encode(options, requests, n, &message, e);
 	if (r < 0)
 		return r;
-	client->broken = true;
 	r = send_all(&client->stream, &message, deadline, e);
 	if (r == 0)
 		r = read_message(&client->stream, deadline, &answer.message, e);
 	if (r == 0)
 		r = kmip_decode(&answer.message, requests, n, n > 1, &answer.response, e);
 	if (r < 0)
-		return r;
-	client->broken = false;
+		return breaks(client, r);
 	*ret = answer;
 	answer.message = SECRET_NULL;
 	return 0;

@@ -21,7 +21,10 @@
  * @user: NULL: no credential
  * @password: of @user
  * @timeout: for one message and its answer, ms
+ * @deadline: as kmip_deadline(), when no further message is begun; 0: none. What was
+ *	begun before has its @timeout, so that the connection stays of use
  * @broken: see above
+ * @why: what broke it, -errno
  *
  * All pointers stay the caller's.
  */
@@ -31,7 +34,9 @@ struct kmip_client {
 	const char *user;
 	const struct secret *password;
 	unsigned int timeout;
+	int64_t deadline;
 	bool broken;
+	int why;
 };
 
 /**
@@ -58,7 +63,7 @@ void kmip_answer_done(struct kmip_answer *answer);
  * @ret: written only on success; the caller owns it
  *
  * Return: 0: the results say how each went; as kmip_encode(), kmip_decode() and
- * the stream; -ENOTCONN (broken).
+ * the stream; -ENOTCONN (broken); -ETIMEDOUT without being broken (the deadline).
  */
 int kmip_call(struct kmip_client *client, const struct kmip_request *requests, size_t n,
 	      bool ordered, struct kmip_answer *ret, struct error *e);

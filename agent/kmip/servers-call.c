@@ -284,7 +284,7 @@ static bool settle(struct round *round, struct kmip_connection *connection, int 
 	}
 	/* One that was kept may have been closed for its age: the same server once more.
 	 * But who stays silent on one connection is not waited for on the next. */
-	if (connection->reused && r != -ETIMEDOUT)
+	if (connection->reused && connection->client.why != -ETIMEDOUT)
 		servers_unref(round->used[--round->n]);
 	else
 		kmip_server_failed(server);
@@ -317,29 +317,40 @@ static void keep_failure(struct kmip_servers *set, const struct error *failure)
 	set->down_until = kmip_deadline(DOWN);
 }
 
-static int call_all(struct kmip_servers *set, struct round *round,
+/* Under the lock, which is given up meanwhile. */
+static int work_with(struct kmip_servers *set, struct kmip_connection *connection, int64_t deadline,
+		     int (*work)(struct kmip_client *client, void *userdata, struct error *e),
+		     void *userdata, struct error *e)
+{
+	int r;
+
+	connection->client.deadline = deadline;
+	pthread_mutex_unlock(&set->lock);
+	r = work(&connection->client, userdata, e);
+	pthread_mutex_lock(&set->lock);
+	connection->client.deadline = 0;
+	return r;
+}
+
+static int call_all(struct kmip_servers *set, struct round *round, int64_t deadline,
 		    int (*work)(struct kmip_client *client, void *userdata, struct error *e),
 		    void *userdata, struct error *e)
 {
 	struct error failure = ERROR_NULL, missing = ERROR_NULL;
 	struct kmip_connection *connection;
-	bool again = true;
-	int r = 0;
+	bool again;
+	int r;
 
-	while (again) {
-		if (round->n && !next_server(set, round->used, round->n))
-			break;
+	do {
 		failure = ERROR_NULL;
 		r = get_connection(set, round, &connection, &failure);
 		if (r < 0)
 			break;
-		pthread_mutex_unlock(&set->lock);
-		r = work(&connection->client, userdata, &failure);
-		pthread_mutex_lock(&set->lock);
+		r = work_with(set, connection, deadline, work, userdata, &failure);
 		if (r == -ENOKEY)
 			missing = failure;
 		again = settle(round, connection, r) && r < 0;
-	}
+	} while (again && next_server(set, round->used, round->n) && kmip_deadline(0) < deadline);
 	if (r < 0 && error_is_set(&missing)) {
 		failure = missing;
 		r = -ENOKEY;
@@ -358,22 +369,32 @@ static int tell_down(const struct kmip_servers *set, struct error *e)
 	return set->down.code;
 }
 
-int kmip_servers_call(struct kmip_servers *set,
-		      int (*work)(struct kmip_client *client, void *userdata, struct error *e),
-		      void *userdata, struct error *e)
+int servers_call(struct kmip_servers *set, int64_t deadline, bool insist,
+		 int (*work)(struct kmip_client *client, void *userdata, struct error *e),
+		 void *userdata, struct error *e)
 {
 	struct round round = { .n = 0 };
 	int r;
 
 	pthread_mutex_lock(&set->lock);
-	if (set->n && still_down(set))
-		r = tell_down(set, e);
-	else if (set->n)
-		r = call_all(set, &round, work, userdata, e);
-	else
+	if (!set->n)
 		r = error_set(e, ENOENT, EXIT_NO_KEY, 0, "The key provider has no key server: add one");
+	else if (!insist && still_down(set))
+		r = tell_down(set, e);
+	else if (kmip_deadline(0) >= deadline)
+		r = error_set(e, ETIMEDOUT, EXIT_NO_KEY, 0,
+			      "The key servers of the provider take too long: look into their load, and the network to them");
+	else
+		r = call_all(set, &round, deadline, work, userdata, e);
 	while (round.n)
 		servers_unref(round.used[--round.n]);
 	pthread_mutex_unlock(&set->lock);
 	return r;
+}
+
+int kmip_servers_call(struct kmip_servers *set, int64_t deadline,
+		      int (*work)(struct kmip_client *client, void *userdata, struct error *e),
+		      void *userdata, struct error *e)
+{
+	return servers_call(set, deadline, /* insist= */ false, work, userdata, e);
 }

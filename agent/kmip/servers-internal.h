@@ -39,4 +39,12 @@ void servers_unref(struct kmip_server *server);
  */
 void servers_keep(struct kmip_connection *connection);
 
+/**
+ * servers_call() - kmip_servers_call()
+ * @insist: ask although no server could be had just now
+ */
+int servers_call(struct kmip_servers *set, int64_t deadline, bool insist,
+		 int (*work)(struct kmip_client *client, void *userdata, struct error *e),
+		 void *userdata, struct error *e);
+
 #endif

@@ -2,7 +2,7 @@
 /*
  * What is done with keys, by whichever server of a set.
  */
-#include "kmip/servers.h"
+#include "kmip/servers-internal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,32 +19,54 @@ static int create(struct kmip_client *client, void *userdata, struct error *e)
 	if (r < 0)
 		return r;
 	r = kmip_activate_key(client, id, e);
-	if (r < 0 && !client->broken)
-		/* Nobody will ever use it. */
-		(void) kmip_destroy_key(client, id, NULL);
+	if (r == 0 || client->broken)
+		return r;
+	/* Nobody will ever use it, nor know of it later, so that it takes the time it takes. */
+	client->deadline = 0;
+	(void) kmip_destroy_key(client, id, NULL);
 	return r;
 }
 
-int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], struct error *e)
+int kmip_servers_create(struct kmip_servers *set, int64_t deadline, char ret_id[KMIP_ID_SIZE],
+			struct error *e)
 {
 	char id[KMIP_ID_SIZE] = "";
 	int r;
 
-	r = kmip_servers_call(set, create, id, e);
+	r = kmip_servers_call(set, deadline, create, id, e);
 	if (r == 0)
 		memcpy(ret_id, id, sizeof(id));
 	return r;
 }
 
+static int destroy(struct kmip_client *client, void *userdata, struct error *e)
+{
+	const char *id = userdata;
+	int r = kmip_revoke_key(client, id, e);
+
+	/* One that was never active, or is revoked already, goes all the same. */
+	if (r == -ENOKEY || client->broken)
+		return r;
+	return kmip_destroy_key(client, id, e);
+}
+
+int kmip_servers_destroy(struct kmip_servers *set, int64_t deadline, const char *id,
+			 struct error *e)
+{
+	return servers_call(set, deadline, /* insist= */ true, destroy, (char *) id, e);
+}
+
 /**
  * struct search - for a key, by whichever server
  * @wrapping: what failed was about the wrapping key
+ * @missing_wrapping: what was missing at the last server that missed something
  */
 struct search {
 	const struct kmip_wanted *wanted;
 	uint32_t state;
 	struct secret key;
 	bool wrapping;
+	bool missing_wrapping;
 };
 
 static int state_of(struct kmip_client *client, void *userdata, struct error *e)
@@ -60,7 +82,7 @@ int kmip_servers_state(struct kmip_servers *set, const char *id, uint32_t *ret, 
 	struct search s = { .wanted = &wanted, .key = SECRET_NULL };
 	int r;
 
-	r = kmip_servers_call(set, state_of, &s, e);
+	r = kmip_servers_call(set, kmip_deadline(3 * set->timeout), state_of, &s, e);
 	if (r == 0)
 		*ret = s.state;
 	return r;
@@ -133,9 +155,8 @@ int kmip_servers_read(struct kmip_client *client, const struct kmip_wanted *want
 	return r;
 }
 
-static int fetch(struct kmip_client *client, void *userdata, struct error *e)
+static int fetch_active(struct kmip_client *client, struct search *s, struct error *e)
 {
-	struct search *s = userdata;
 	const char *id = s->wanted->id;
 	enum keystate why;
 	int r;
@@ -154,16 +175,28 @@ static int fetch(struct kmip_client *client, void *userdata, struct error *e)
 	return kmip_servers_read(client, s->wanted, &s->key, &s->wrapping, e);
 }
 
-int kmip_servers_fetch(struct kmip_servers *set, const struct kmip_wanted *wanted,
-		       struct secret *ret, bool *wrapping, struct error *e)
+static int fetch(struct kmip_client *client, void *userdata, struct error *e)
+{
+	struct search *s = userdata;
+	int r = fetch_active(client, s, e);
+
+	if (r == -ENOKEY)
+		s->missing_wrapping = s->wrapping;
+	return r;
+}
+
+int kmip_servers_fetch(struct kmip_servers *set, int64_t deadline,
+		       const struct kmip_wanted *wanted, struct secret *ret, bool *wrapping,
+		       struct error *e)
 {
 	struct search s = { .wanted = wanted, .key = SECRET_NULL };
 	int r;
 
-	r = kmip_servers_call(set, fetch, &s, e);
+	r = kmip_servers_call(set, deadline, fetch, &s, e);
 	if (r == 0)
 		*ret = secret_take(&s.key);
-	*wrapping = s.wrapping;
+	/* What one server misses is told even if others fail otherwise. */
+	*wrapping = r == -ENOKEY ? s.missing_wrapping : s.wrapping;
 	return r;
 }
 
@@ -200,12 +233,12 @@ static int label(struct kmip_client *client, void *userdata, struct error *e)
 	return r;
 }
 
-int kmip_servers_tag(struct kmip_servers *set, const char *id, const struct kmip_label *labels,
-		     size_t n, struct error *e)
+int kmip_servers_tag(struct kmip_servers *set, int64_t deadline, const char *id,
+		     const struct kmip_label *labels, size_t n, struct error *e)
 {
 	struct labels l = { .id = id, .labels = labels, .n = n };
 
 	if (n == 0 || n > KMIP_BATCH_MAX)
 		return error_usage(e, "A key takes 1 to %d attributes at once", KMIP_BATCH_MAX);
-	return kmip_servers_call(set, label, &l, e);
+	return kmip_servers_call(set, deadline, label, &l, e);
 }

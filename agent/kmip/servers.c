@@ -110,7 +110,7 @@ static int vendor_of(struct kmip_servers *set, char ret[KMIP_TEXT_SIZE], struct 
 	for (i = 0; i < n && !ret[0]; i++)
 		memcpy(ret, set->servers[i]->vendor, KMIP_TEXT_SIZE);
 	pthread_mutex_unlock(&set->lock);
-	return n && !ret[0] ? kmip_servers_call(set, ask_vendor, ret, e) : 0;
+	return n && !ret[0] ? kmip_servers_call(set, kmip_deadline(3 * set->timeout), ask_vendor, ret, e) : 0;
 }
 
 /* Up to the first digit, for servers are not updated all at once. */

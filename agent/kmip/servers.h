@@ -59,7 +59,9 @@ struct kmip_servers;
 
 /**
  * kmip_servers_new() - an empty set
- * @timeout: for finding a server, and again for each message to it, ms
+ * @timeout: for finding a server, and again for each message to it, ms. A call has a
+ *	@deadline beside it, as kmip_deadline(): nothing is begun after that, and what
+ *	was begun before has its time
  */
 int kmip_servers_new(unsigned int timeout, struct kmip_servers **ret, struct error *e);
 
@@ -104,19 +106,30 @@ int kmip_servers_remove(struct kmip_servers *set, const char *name, struct error
  * When none of the servers could be had, this is told for two seconds to whoever calls
  * next, unless a probe or a connection still under way has found one well again.
  *
- * Return: 0; -ENOENT with EXIT_NO_KEY (no server in the set); what @work or
+ * Return: 0; -ENOENT with EXIT_NO_KEY (no server in the set); -ETIMEDOUT; what @work or
  * connecting returned last, where -ENOKEY goes before others.
  */
-int kmip_servers_call(struct kmip_servers *set,
+int kmip_servers_call(struct kmip_servers *set, int64_t deadline,
 		      int (*work)(struct kmip_client *client, void *userdata, struct error *e),
 		      void *userdata, struct error *e);
 
 /**
  * kmip_servers_create() - make a KEK and make it active
  *
- * When a server breaks down in between, a key that nobody uses may stay on it.
+ * A key that is not active by the deadline is destroyed, however long that takes. When a
+ * server breaks down in between, a key that nobody uses may stay on it.
  */
-int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], struct error *e);
+int kmip_servers_create(struct kmip_servers *set, int64_t deadline, char ret_id[KMIP_ID_SIZE],
+			struct error *e);
+
+/**
+ * kmip_servers_destroy() - revoke and destroy a key
+ *
+ * Asks even while the servers could not be had just now, for who gives up a key does not
+ * come again.
+ */
+int kmip_servers_destroy(struct kmip_servers *set, int64_t deadline, const char *id,
+			 struct error *e);
 
 /**
  * kmip_servers_fetch() - get a KEK that is active; one that was never active becomes so
@@ -126,11 +139,14 @@ int kmip_servers_create(struct kmip_servers *set, char ret_id[KMIP_ID_SIZE], str
  * Return: 0; -ENOKEY, -EKEYREJECTED (not active), -EACCES and others:
  * keystate_of_error() tells which reason.
  */
-int kmip_servers_fetch(struct kmip_servers *set, const struct kmip_wanted *wanted,
-		       struct secret *ret, bool *wrapping, struct error *e);
+int kmip_servers_fetch(struct kmip_servers *set, int64_t deadline,
+		       const struct kmip_wanted *wanted, struct secret *ret, bool *wrapping,
+		       struct error *e);
 
 /**
  * kmip_servers_state() - enum kmip_state of a key
+ *
+ * In three time-outs.
  */
 int kmip_servers_state(struct kmip_servers *set, const char *id, uint32_t *ret, struct error *e);
 
@@ -140,8 +156,8 @@ int kmip_servers_state(struct kmip_servers *set, const char *id, uint32_t *ret, 
  *
  * Not all servers take them: a failure is worth a line in a log and no more.
  */
-int kmip_servers_tag(struct kmip_servers *set, const char *id, const struct kmip_label *labels,
-		     size_t n, struct error *e);
+int kmip_servers_tag(struct kmip_servers *set, int64_t deadline, const char *id,
+		     const struct kmip_label *labels, size_t n, struct error *e);
 
 /**
  * kmip_servers_probe() - ask all servers at once, each over a new connection

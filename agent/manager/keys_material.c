@@ -12,8 +12,21 @@
 #include "manager/keys_use.h"
 #include "manager/manager.h"
 #include "manager/store.h"
+#include "provider/provider.h"
 
 #define PRODUCT		"vmcrypt"
+
+/*
+ * When nothing more is begun, ms. A host waits for PROVIDER_ASK_S: within that a message
+ * begun at the last moment has to end, and a key that was made too slowly to be gone again,
+ * which are two messages more.
+ */
+#define GET_MS		13000
+#define MAKE_MS		8000
+
+_Static_assert(GET_MS + PROVIDERS_TIMEOUT_MS < PROVIDER_ASK_S * 1000, "a host would not hear why");
+_Static_assert(MAKE_MS + 2 * PROVIDERS_TIMEOUT_MS < PROVIDER_ASK_S * 1000,
+	       "a host would not hear why");
 
 void key_failure_channel(const struct key_failure *failure, struct channel_failure *ret)
 {
@@ -81,34 +94,31 @@ int key_set(struct manager *m, const char *provider, struct provider_set **ret,
 	return r;
 }
 
-int key_fetch(struct provider_set *set, const char *key, struct secret *ret,
-	      struct key_failure *f)
+static int fetch(struct provider_set *set, int64_t deadline, const char *key, struct secret *ret,
+		 struct key_failure *f)
 {
 	const struct kmip_wanted wanted = provider_wanted(set, key);
 	bool wrapping = false;
-	int r = kmip_servers_fetch(set->servers, &wanted, ret, &wrapping, &f->error);
+	int r = kmip_servers_fetch(set->servers, deadline, &wanted, ret, &wrapping, &f->error);
 
 	return r < 0 ? fail(f, "Getting key", set, key, wrapping) : 0;
 }
 
-static int destroy(struct kmip_client *client, void *key, struct error *e)
+int key_fetch(struct provider_set *set, const char *key, struct secret *ret,
+	      struct key_failure *f)
 {
-	int r = kmip_revoke_key(client, key, e);
-
-	/* One that was never active, or is revoked already, goes all the same. */
-	if (r == -ENOKEY)
-		return r;
-	return kmip_destroy_key(client, key, e);
+	return fetch(set, kmip_deadline(GET_MS), key, ret, f);
 }
 
 int key_destroy(struct provider_set *set, const char *key, struct error *e)
 {
-	int r = kmip_servers_call(set->servers, destroy, (char *)key, e);
+	int r = kmip_servers_destroy(set->servers, kmip_deadline(GET_MS), key, e);
 
 	return r == -ENOKEY ? 0 : r;
 }
 
-static void label(struct provider_set *set, const char *key, const struct key_owner *owner)
+static void label(struct provider_set *set, int64_t deadline, const char *key,
+		  const struct key_owner *owner)
 {
 	const struct kmip_label labels[] = {
 		{ "x-Product_Version", VMCRYPT_VERSION },
@@ -120,7 +130,7 @@ static void label(struct provider_set *set, const char *key, const struct key_ow
 	};
 	struct error e = ERROR_NULL;
 
-	if (kmip_servers_tag(set->servers, key, labels, ARRAY_SIZE(labels), &e) < 0)
+	if (kmip_servers_tag(set->servers, deadline, key, labels, ARRAY_SIZE(labels), &e) < 0)
 		log_debug("Key %s/%s has no labels: %s", set->name, key, e.text);
 }
 
@@ -172,11 +182,12 @@ static void undo(struct manager *m, struct provider_set *set, const char *key)
 			    e.text);
 }
 
-/* Active, labelled, and fetched back. */
+/* Active, fetched back, and labelled if there is time left. */
 static int make(struct manager *m, struct provider_set *set, const struct key_owner *owner,
 		char key[KMIP_ID_SIZE], struct secret *ret, struct key_failure *f)
 {
-	int r = kmip_servers_create(set->servers, key, &f->error);
+	int64_t deadline = kmip_deadline(MAKE_MS);
+	int r = kmip_servers_create(set->servers, deadline, key, &f->error);
 
 	if (r < 0)
 		return fail(f, "Making key", set, "(new)", /* wrapping= */ false);
@@ -189,11 +200,13 @@ static int make(struct manager *m, struct provider_set *set, const struct key_ow
 	r = check_new(m, set, key, &f->error);
 	if (r < 0)
 		return r;
-	label(set, key, owner);
-	r = key_fetch(set, key, ret, f);
-	if (r < 0)
+	r = fetch(set, deadline, key, ret, f);
+	if (r < 0) {
 		undo(m, set, key);
-	return r;
+		return r;
+	}
+	label(set, deadline, key, owner);
+	return 0;
 }
 
 int key_make(struct manager *m, struct provider_set *set, const struct key_owner *owner,

@@ -85,7 +85,7 @@ class Relay:
         """Connections on which something was asked in vain"""
         return sum(connection.asked for connection in self.connections)
 
-    def stop(self):
+    def close(self):
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()

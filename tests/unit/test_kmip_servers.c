@@ -14,6 +14,10 @@
 #include "kmip/servers.h"
 
 #define TIMEOUT 5000
+#define LONG 300000
+
+/* What "within MS" has set: of each order from then on */
+static unsigned int order_ms = LONG;
 
 static void reasons_and_back(void **state)
 {
@@ -77,11 +81,11 @@ static void set_without_servers(void **state)
 
 	(void) state;
 	assert_int_equal(kmip_servers_new(TIMEOUT, &set, &e), 0);
-	assert_int_equal(kmip_servers_create(set, id, &e), -ENOENT);
+	assert_int_equal(kmip_servers_create(set, kmip_deadline(LONG), id, &e), -ENOENT);
 	assert_int_equal(kmip_servers_put(set, &first, &e), 0);
 	assert_int_equal(kmip_servers_put(set, &first, &e), -EEXIST);
 	assert_int_equal(kmip_servers_put(set, &none, &e), -EINVAL);
-	assert_int_equal(kmip_servers_create(set, id, &e), -EINVAL);
+	assert_int_equal(kmip_servers_create(set, kmip_deadline(LONG), id, &e), -EINVAL);
 	assert_int_equal(kmip_servers_remove(set, "a", &e), 0);
 	assert_int_equal(kmip_servers_remove(set, "a", &e), -EINVAL);
 	more.name = name;
@@ -133,15 +137,17 @@ static int add(struct kmip_servers *set, const struct folder *f, char *const wor
 	return r;
 }
 
-static int fetch(struct kmip_servers *set, const char *id, struct error *e)
+static int fetch(struct kmip_servers *set, const char *id, const char *wrapping_id, struct error *e)
 {
-	const struct kmip_wanted wanted = { .id = id };
+	const struct kmip_wanted wanted = { .id = id, .wrapping_id = wrapping_id[0] == '-' ? NULL : wrapping_id };
 	_cleanup_secret_ struct secret key = SECRET_NULL;
 	uint8_t check[KEY_CHECK_SIZE];
 	char text[2 * KEY_CHECK_SIZE + 1];
 	bool wrapping = false;
-	int r = kmip_servers_fetch(set, &wanted, &key, &wrapping, e);
+	int r = kmip_servers_fetch(set, kmip_deadline(order_ms), &wanted, &key, &wrapping, e);
 
+	if (r < 0 && wrapping)
+		printf("about the wrapping key\n");
 	if (r < 0)
 		return r;
 	assert_int_equal(kdf_key_check(&key, check, e), 0);
@@ -164,7 +170,7 @@ static void *fetch_beside(void *argument)
 	_cleanup_secret_ struct secret key = SECRET_NULL;
 	bool wrapping;
 
-	one->result = kmip_servers_fetch(one->set, &wanted, &key, &wrapping, NULL);
+	one->result = kmip_servers_fetch(one->set, kmip_deadline(LONG), &wanted, &key, &wrapping, NULL);
 	return NULL;
 }
 
@@ -190,7 +196,7 @@ static int crowd(struct kmip_servers *set, const char *id, const char *how_many)
 static int make(struct kmip_servers *set, struct error *e)
 {
 	char id[KMIP_ID_SIZE];
-	int r = kmip_servers_create(set, id, e);
+	int r = kmip_servers_create(set, kmip_deadline(order_ms), id, e);
 
 	if (r == 0)
 		printf("id %s\n", id);
@@ -225,7 +231,7 @@ static int bare_work(struct kmip_client *client, void *id, struct error *e)
 static int make_bare(struct kmip_servers *set, struct error *e)
 {
 	char id[KMIP_ID_SIZE];
-	int r = kmip_servers_call(set, bare_work, id, e);
+	int r = kmip_servers_call(set, kmip_deadline(order_ms), bare_work, id, e);
 
 	if (r == 0)
 		printf("id %s\n", id);
@@ -253,6 +259,10 @@ static int obey(struct kmip_servers *set, const struct folder *f, char *const wo
 
 	if (strcmp(words[0], "add") == 0 || strcmp(words[0], "put") == 0)
 		return add(set, f, words, words[0][0] == 'a', e);
+	if (strcmp(words[0], "within") == 0) {
+		order_ms = (unsigned int) strtoul(words[1], NULL, 10);
+		return 0;
+	}
 	if (strcmp(words[0], "remove") == 0)
 		return kmip_servers_remove(set, words[1], e);
 	if (strcmp(words[0], "create") == 0)
@@ -260,17 +270,17 @@ static int obey(struct kmip_servers *set, const struct folder *f, char *const wo
 	if (strcmp(words[0], "bare") == 0)
 		return make_bare(set, e);
 	if (strcmp(words[0], "fetch") == 0)
-		return fetch(set, words[1], e);
+		return fetch(set, words[1], words[2], e);
 	if (strcmp(words[0], "crowd") == 0)
 		return crowd(set, words[1], words[2]);
 	if (strcmp(words[0], "state") == 0)
 		return tell_state(set, words[1], e);
 	if (strcmp(words[0], "revoke") == 0)
-		return kmip_servers_call(set, revoke_work, words[1], e);
+		return kmip_servers_call(set, kmip_deadline(order_ms), revoke_work, words[1], e);
 	if (strcmp(words[0], "destroy") == 0)
-		return kmip_servers_call(set, destroy_work, words[1], e);
+		return kmip_servers_call(set, kmip_deadline(order_ms), destroy_work, words[1], e);
 	if (strcmp(words[0], "tag") == 0)
-		return kmip_servers_tag(set, words[1], labels, ARRAY_SIZE(labels), e);
+		return kmip_servers_tag(set, kmip_deadline(order_ms), words[1], labels, ARRAY_SIZE(labels), e);
 	return probe(set, words[1], words[2], e);
 }
 

@@ -166,13 +166,8 @@ def who_does_not_fit():
         equal(client.do("probe"), (["a 1.4 0"], "0"), "neither was taken in")
 
 
-@contextlib.contextmanager
 def relay(server):
-    between = Relay(server.port)
-    try:
-        yield between
-    finally:
-        between.stop()
+    return contextlib.closing(Relay(server.port))
 
 
 def connections_are_kept_and_used_again():
@@ -229,6 +224,32 @@ def nobody_waits_twice_for_the_same():
         equal(client.do("fetch", key)[1], "0", "asked anew after a while")
 
 
+def a_key_that_comes_too_late_is_destroyed():
+    """By a server that answers each message, and slowly"""
+    with site() as (client, (a, _, _)), relay(a) as between:
+        client.do("put", "a", between.port)
+        key = int(made(client))
+        between.delay = 0.7
+        client.do("within", 1000)
+        equal(client.do("create"), ([], "-110 KeyStateClusterUnreachable"), "a key and its activation")
+        client.do("within", 60000)
+        between.delay = 0
+        equal(client.do("fetch", key + 1), ([], "-126 KeyStateMissingInKMS"), "it is gone again")
+        equal(made(client), str(key + 2), "and was there")
+        equal(len(between.connections), 1, "connections: none broke")
+
+
+def what_one_server_misses_is_told():
+    """About the wrapping key, whatever the next server fails with"""
+    with site(SHORT) as (client, (a, _, c)), relay(c) as between:
+        client.do("put", "a", a.port)
+        key = made(client)
+        equal(client.do("add", "c", between.port)[1], "0", "one with a connection that is kept")
+        between.hush()
+        equal(client.do("fetch", key, "4711"), (["about the wrapping key"], "-126 KeyStateMissingInKMS"), "fetch")
+        equal(between.asked(), 1, "connections of the next server")
+
+
 def a_stalled_server_gets_company():
     """The first call of a client, the first of whose servers does not answer"""
     with site(SHORT) as (client, (good, _, _)), socket.create_server(("127.0.0.1", 0)) as stalled:
@@ -276,7 +297,8 @@ if __name__ == "__main__":
         # The last one kills a server
         tap.run([a_key_s_life_and_its_reasons, who_does_not_fit, another_key_under_the_same_id,
                  connections_are_kept_and_used_again, a_silent_server_is_waited_for_once,
-                 nobody_waits_twice_for_the_same, a_stalled_server_gets_company,
+                 nobody_waits_twice_for_the_same, a_key_that_comes_too_late_is_destroyed,
+                 what_one_server_misses_is_told, a_stalled_server_gets_company,
                  beside_servers_that_misbehave, one_of_two_down])
     finally:
         SITE.stop()
