@@ -71,6 +71,21 @@ int secret_copy(const void *data, size_t size, struct secret *ret)
 	return 0;
 }
 
+int secret_grow(struct secret *s, size_t size)
+{
+	struct secret larger;
+	int r;
+
+	r = secret_new(size, &larger);
+	if (r < 0)
+		return r;
+	if (s->size)
+		memcpy(larger.data, s->data, s->size);
+	secret_done(s);
+	*s = larger;
+	return 0;
+}
+
 void secret_shrink(struct secret *s, size_t size)
 {
 	if (size >= s->size)

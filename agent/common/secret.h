@@ -65,6 +65,16 @@ int secret_random(size_t size, struct secret *ret);
 int secret_copy(const void *data, size_t size, struct secret *ret);
 
 /**
+ * secret_grow() - make a secret larger; the bytes that are new are zero
+ * @size: not below the present size
+ *
+ * What it was before is erased. On failure it stays as it is.
+ *
+ * Return: as secret_new().
+ */
+int secret_grow(struct secret *s, size_t size);
+
+/**
  * secret_shrink() - forget the bytes of a secret behind the first @size
  *
  * The memory stays, what is cut off is erased. @size beyond the present size

@@ -6,6 +6,7 @@
 #include "common/cleanup.h"
 
 #define KEK_BITS 256
+#define FIRST_SIZE 2048	/* what most answers fit into */
 
 /* Best first: one set of 1.x that all servers share, then the second generation. */
 static const struct kmip_version preferred[] = {
@@ -48,6 +49,26 @@ static int read_all(const struct kmip_stream *stream, uint8_t *data, size_t size
 	return 0;
 }
 
+/* The secure heap is for the whole process: what is announced counts for nothing, only
+ * what has come gets room, and as much again. */
+static int read_body(const struct kmip_stream *stream, int64_t deadline, struct secret *message,
+		     size_t size, struct error *e)
+{
+	size_t done = TTLV_HEADER_SIZE;
+	int r;
+
+	while (done < size) {
+		if (done == message->size &&
+		    secret_grow(message, 2 * done < size ? 2 * done : size) < 0)
+			return error_oom(e);
+		r = read_all(stream, message->data + done, message->size - done, deadline, e);
+		if (r < 0)
+			return r;
+		done = message->size;
+	}
+	return 0;
+}
+
 /* The size is checked before anything is allocated. */
 static int read_message(const struct kmip_stream *stream, int64_t deadline, struct secret *ret,
 			struct error *e)
@@ -59,13 +80,14 @@ static int read_message(const struct kmip_stream *stream, int64_t deadline, stru
 
 	r = read_all(stream, header, sizeof(header), deadline, e);
 	if (r == 0)
-		r = ttlv_message_size(header, KMIP_TAG_RESPONSE_MESSAGE, TTLV_MESSAGE_MAX, &size, e);
+		r = ttlv_message_size(header, KMIP_TAG_RESPONSE_MESSAGE, KMIP_ANSWER_MAX, &size, e);
 	if (r < 0)
 		return r;
-	if (secret_new(sizeof(header) + size, &message) < 0)
+	size += sizeof(header);
+	if (secret_new(size < FIRST_SIZE ? size : FIRST_SIZE, &message) < 0)
 		return error_oom(e);
 	memcpy(message.data, header, sizeof(header));
-	r = read_all(stream, message.data + sizeof(header), size, deadline, e);
+	r = read_body(stream, deadline, &message, size, e);
 	if (r == 0)
 		*ret = secret_take(&message);
 	return r;
@@ -122,6 +144,22 @@ int kmip_call(struct kmip_client *client, const struct kmip_request *requests, s
 	return exchange(client, &options, requests, n, ret, e);
 }
 
+/* An answer about another key is one to another question: nobody knows to which. */
+static int check_id(struct kmip_client *client, const struct kmip_request *request,
+		    const struct kmip_answer *answer, struct error *e)
+{
+	char id[KMIP_ID_SIZE];
+	int r;
+
+	if (!request->id)
+		return 0;
+	r = kmip_get_id(&answer->response, 0, id, e);
+	if (r == 0 && strcmp(id, request->id) != 0)
+		r = error_fail(e, EBADMSG, "Asking the key server for %s of key %s: it answers for key %s; look into its log",
+			       kmip_operation_name(request->operation), request->id, id);
+	return r < 0 ? breaks(client, r) : 0;
+}
+
 /* One operation that has to succeed. */
 static int call_one(struct kmip_client *client, const struct kmip_request *request,
 		    struct kmip_answer *ret, struct error *e)
@@ -132,6 +170,8 @@ static int call_one(struct kmip_client *client, const struct kmip_request *reque
 	r = kmip_call(client, request, 1, /* ordered= */ false, &answer, e);
 	if (r == 0)
 		r = kmip_succeeded(&answer.response.results[0], request->operation, e);
+	if (r == 0)
+		r = check_id(client, request, &answer, e);
 	if (r < 0)
 		return r;
 	*ret = answer;
@@ -269,7 +309,15 @@ int kmip_activate_key(struct kmip_client *client, const char *id, struct error *
 	r = kmip_key_state(client, id, &state, e);
 	if (r < 0 || state == KMIP_ACTIVE)
 		return r;
-	return on_key(client, &request, e);
+	r = on_key(client, &request, e);
+	if (r == 0 || client->broken)
+		return r;
+	/* Somebody else may have come first, and an active key is not made active. */
+	if (kmip_key_state(client, id, &state, NULL) < 0 || state != KMIP_ACTIVE)
+		return r;
+	if (e)
+		*e = ERROR_NULL;
+	return 0;
 }
 
 int kmip_revoke_key(struct kmip_client *client, const char *id, struct error *e)
@@ -309,11 +357,16 @@ int kmip_fetch_key(struct kmip_client *client, const char *id, const struct kmip
 		r = kmip_unwrap(wrapping_key, &key, &plain, e);
 	else
 		plain = secret_take(&key.material);
+	/* Which says nothing of the key, but that this server does not wrap as it was asked to. */
+	if (r == -EKEYREJECTED)
+		return error_set(e, EBADMSG, EXIT_NO_KEY, 0,
+				 "Getting key %s: what the key server sent does not open with wrapping key %s; look into its log, and whether its copies of both keys are the right ones",
+				 id, wrapping->key_id);
 	if (r < 0)
 		return r;
 	if (key.algorithm != KMIP_AES || plain.size * 8 != KEK_BITS)
-		return error_set(e, EKEYREJECTED, EXIT_NO_KEY, 0,
-				 "Getting key %s: it is no AES key of %d bits (algorithm %u, %zu bits); use one that vmcrypt made",
+		return error_set(e, ENOKEY, EXIT_NO_KEY, 0,
+				 "Getting key %s: what the key server holds under this ID is no AES key of %d bits (algorithm %u, %zu bits), so it is not the one; check the key ID, and that all servers of the provider hold the same keys",
 				 id, KEK_BITS, key.algorithm, plain.size * 8);
 	*ret = secret_take(&plain);
 	return 0;

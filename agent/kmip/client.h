@@ -3,9 +3,10 @@
  * A client of one key server over one stream: messages there and back, the
  * version, and the operations on keys that a provider needs.
  *
- * After an error of the stream or a damaged answer the stream is of no more use,
- * since nobody knows where the next message begins; the client is then broken
- * and refuses to go on. A refusal by the server breaks nothing.
+ * After an error of the stream, a damaged answer or one about another key the stream
+ * is of no more use, since nobody knows where the next message begins, or to which
+ * question it belongs; the client is then broken and refuses to go on. A refusal by
+ * the server breaks nothing.
  */
 #ifndef VMCRYPT_KMIP_CLIENT_H
 #define VMCRYPT_KMIP_CLIENT_H
@@ -38,6 +39,9 @@ struct kmip_client {
 	bool broken;
 	int why;
 };
+
+/** KMIP_ANSWER_MAX - largest answer that is taken, bytes: 20 times the longest that is awaited */
+#define KMIP_ANSWER_MAX ((size_t) 32 * 1024)
 
 /**
  * struct kmip_answer - an answer and what it points into
@@ -93,7 +97,8 @@ int kmip_create_key(struct kmip_client *client, char ret_id[KMIP_ID_SIZE], struc
 int kmip_key_state(struct kmip_client *client, const char *id, uint32_t *ret, struct error *e);
 
 /**
- * kmip_activate_key() - make a key active that is not yet; an active one stays so
+ * kmip_activate_key() - make a key active that is not yet; an active one stays so,
+ * whoever made it active
  */
 int kmip_activate_key(struct kmip_client *client, const char *id, struct error *e);
 
@@ -103,8 +108,8 @@ int kmip_activate_key(struct kmip_client *client, const char *id, struct error *
  * @wrapping_key: the key that @wrapping names; NULL without @wrapping
  * @ret: 32 bytes; written only on success; the caller owns it
  *
- * Return: 0; -ENOKEY (no such key); -EKEYREJECTED (no AES-256 key, does not open);
- * -EBADMSG (wrapped although it should not be, or the reverse, or otherwise).
+ * Return: 0; -ENOKEY (no such key, or no AES-256 key); -EBADMSG (wrapped although it
+ * should not be, or the reverse, or otherwise; does not open).
  */
 int kmip_fetch_key(struct kmip_client *client, const char *id, const struct kmip_wrapping *wrapping,
 		   const struct secret *wrapping_key, struct secret *ret, struct error *e);

@@ -65,15 +65,16 @@ static int get_header(const struct ttlv_reader *message, struct kmip_version *re
 	return r < 0 ? r : ttlv_integer(&item, ret_count, e);
 }
 
-/* The server's words may be of any length; no character is cut into two. */
-static int get_words(struct ttlv_item item, char ret[KMIP_TEXT_SIZE], struct error *e)
+/* The server's words may be of any length; no character is cut into two. They are for
+ * people: what is no text is left out, and the reason counts all the same. */
+static void get_words(struct ttlv_item item, char ret[KMIP_TEXT_SIZE])
 {
 	if (item.size >= KMIP_TEXT_SIZE) {
 		item.size = KMIP_TEXT_SIZE - 1;
 		while (item.size > 0 && (item.value[item.size] & 0xc0) == 0x80)
 			item.size--;
 	}
-	return ttlv_text(&item, ret, KMIP_TEXT_SIZE, e);
+	(void) ttlv_text(&item, ret, KMIP_TEXT_SIZE, NULL);
 }
 
 static int get_result(const struct ttlv_reader *inside, struct kmip_result *ret, struct error *e)
@@ -92,8 +93,8 @@ static int get_result(const struct ttlv_reader *inside, struct kmip_result *ret,
 	if (r == 0)
 		r = ttlv_find(inside, KMIP_TAG_RESULT_MESSAGE, &item, e);
 	if (r > 0)
-		r = get_words(item, result.message, e);
-	if (r == 0)
+		get_words(item, result.message);
+	if (r >= 0)
 		r = ttlv_find(inside, KMIP_TAG_RESPONSE_PAYLOAD, &item, e);
 	if (r > 0)
 		r = ttlv_enter(&item, &result.payload, e);

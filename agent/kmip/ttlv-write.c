@@ -13,13 +13,9 @@ static void put32(uint8_t *p, uint32_t value)
 	p[3] = (uint8_t) value;
 }
 
-/* The old buffer is erased, for it may hold a key. */
 static int grow(struct ttlv_writer *w, size_t more)
 {
-	_cleanup_secret_ struct secret old = SECRET_NULL;
 	size_t size = w->buffer.size ? w->buffer.size : FIRST_SIZE;
-	struct secret larger;
-	int r;
 
 	if (more > TTLV_MESSAGE_MAX - w->used)
 		return -EMSGSIZE;
@@ -30,14 +26,7 @@ static int grow(struct ttlv_writer *w, size_t more)
 	if (size > TTLV_MESSAGE_MAX)
 		size = TTLV_MESSAGE_MAX;
 
-	r = secret_new(size, &larger);
-	if (r < 0)
-		return r;
-	old = secret_take(&w->buffer);
-	if (w->used)
-		memcpy(larger.data, old.data, w->used);
-	w->buffer = larger;
-	return 0;
+	return secret_grow(&w->buffer, size);
 }
 
 /* Room for an item; its padding is zero, as a new secret is. NULL: failed. */

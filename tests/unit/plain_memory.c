@@ -7,12 +7,16 @@
 #include "swtpm.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "common/cleanse.h"
 #include "common/fileio.h"
 #include "crypto/backup.h"
 #include "crypto/kdf.h"
 #include "crypto/wrap.h"
+#include "kmip/client.h"
 #include "provider/provider.h"
 
 /* Letters only, as a password has them. */
@@ -233,6 +237,187 @@ static void passwords_from_files(void **state)
 	assert_gone(&word, "password");
 }
 
+/**
+ * struct played - what a key server answers to Get, once
+ * @wrapping: what it wraps the key with, under the name "w"; NULL: with nothing
+ * @id: of the key it says this is
+ * @algorithm: that it says this is
+ * @most: bytes that it sends before it hangs up
+ */
+struct played {
+	const struct needle *key;
+	const struct needle *wrapping;
+	const char *id;
+	uint32_t algorithm;
+	size_t most;
+};
+
+static struct secret wrapped_by(const struct secret *kek, const struct secret *key)
+{
+	struct secret out = SECRET_NULL;
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	int n = 0;
+
+	assert_int_equal(secret_new(key->size + 8, &out), 0);
+	EVP_CIPHER_CTX_set_flags(context, EVP_CIPHER_CTX_FLAG_WRAP_ALLOW);
+	assert_int_equal(EVP_EncryptInit_ex(context, EVP_aes_256_wrap(), NULL, kek->data, NULL), 1);
+	assert_int_equal(EVP_EncryptUpdate(context, out.data, &n, key->data, (int) key->size), 1);
+	assert_int_equal((size_t) n, out.size);
+	EVP_CIPHER_CTX_free(context);
+	return out;
+}
+
+static void put_wrapping_data(struct ttlv_writer *w)
+{
+	ttlv_begin(w, KMIP_TAG_KEY_WRAPPING_DATA);
+	ttlv_put_enumeration(w, KMIP_TAG_WRAPPING_METHOD, KMIP_WRAP_ENCRYPT);
+	ttlv_begin(w, KMIP_TAG_ENCRYPTION_KEY_INFORMATION);
+	ttlv_put_text(w, KMIP_TAG_UNIQUE_IDENTIFIER, "w");
+	ttlv_begin(w, KMIP_TAG_PARAMETERS);
+	ttlv_put_enumeration(w, KMIP_TAG_BLOCK_CIPHER_MODE, KMIP_NIST_KEY_WRAP);
+	ttlv_end(w);
+	ttlv_end(w);
+	ttlv_put_enumeration(w, KMIP_TAG_ENCODING_OPTION, KMIP_NO_ENCODING);
+	ttlv_end(w);
+}
+
+static void put_played_key(struct ttlv_writer *w, const struct played *p, const struct secret *key)
+{
+	ttlv_begin(w, KMIP_TAG_SYMMETRIC_KEY);
+	ttlv_begin(w, KMIP_TAG_KEY_BLOCK);
+	ttlv_put_enumeration(w, KMIP_TAG_KEY_FORMAT_TYPE, KMIP_RAW);
+	ttlv_begin(w, KMIP_TAG_KEY_VALUE);
+	ttlv_put_bytes(w, KMIP_TAG_KEY_MATERIAL, key->data, key->size);
+	ttlv_end(w);
+	ttlv_put_enumeration(w, KMIP_TAG_ALGORITHM, p->algorithm);
+	ttlv_put_integer(w, KMIP_TAG_LENGTH, 256);
+	if (p->wrapping)
+		put_wrapping_data(w);
+	ttlv_end(w);
+	ttlv_end(w);
+}
+
+static struct secret played_answer(const struct played *p, const struct secret *key)
+{
+	struct ttlv_writer w = TTLV_WRITER_NULL;
+	struct secret message = SECRET_NULL;
+
+	ttlv_begin(&w, KMIP_TAG_RESPONSE_MESSAGE);
+	ttlv_begin(&w, KMIP_TAG_RESPONSE_HEADER);
+	ttlv_begin(&w, KMIP_TAG_PROTOCOL_VERSION);
+	ttlv_put_integer(&w, KMIP_TAG_VERSION_MAJOR, 1);
+	ttlv_put_integer(&w, KMIP_TAG_VERSION_MINOR, 4);
+	ttlv_end(&w);
+	ttlv_put_integer(&w, KMIP_TAG_BATCH_COUNT, 1);
+	ttlv_end(&w);
+	ttlv_begin(&w, KMIP_TAG_BATCH_ITEM);
+	ttlv_put_enumeration(&w, KMIP_TAG_OPERATION, KMIP_GET);
+	ttlv_put_enumeration(&w, KMIP_TAG_RESULT_STATUS, KMIP_SUCCESS);
+	ttlv_begin(&w, KMIP_TAG_RESPONSE_PAYLOAD);
+	ttlv_put_enumeration(&w, KMIP_TAG_OBJECT_TYPE, KMIP_SYMMETRIC_KEY);
+	ttlv_put_text(&w, KMIP_TAG_UNIQUE_IDENTIFIER, p->id);
+	put_played_key(&w, p, key);
+	ttlv_end(&w);
+	ttlv_end(&w);
+	ttlv_end(&w);
+	assert_int_equal(ttlv_finish(&w, &message, NULL), 0);
+	return message;
+}
+
+static void play(const struct played *p, int fd)
+{
+	struct secret key = recall(p->key), wrapping, message;
+	uint8_t question[512];
+
+	if (p->wrapping) {
+		wrapping = recall(p->wrapping);
+		key = wrapped_by(&wrapping, &key);
+	}
+	message = played_answer(p, &key);
+	assert_true(recv(fd, question, sizeof(question), 0) > 0);
+	assert_true(send(fd, message.data, message.size < p->most ? message.size : p->most, MSG_NOSIGNAL) > 0);
+}
+
+/* The server is a process of its own: what is found later is the client's. */
+static int fetch_from(const struct played *p, const struct kmip_wrapping *how,
+		      const struct secret *wrapping, struct secret *ret, struct error *e)
+{
+	struct kmip_client client = { .version = { 1, 4 }, .timeout = 60000 };
+	int fds[2], r, status = -1;
+	pid_t pid;
+
+	*e = ERROR_NULL;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fds[0]);
+		play(p, fds[1]);
+		_exit(0);
+	}
+	close(fds[1]);
+	client.stream = kmip_stream_fd(&fds[0]);
+	r = kmip_fetch_key(&client, "k", how, wrapping, ret, e);
+	close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	return r;
+}
+
+static void keys_of_a_key_server(void **state)
+{
+	struct needle needle = random_needle(32);
+	const struct played good = { .key = &needle, .id = "k", .algorithm = KMIP_AES, .most = 1000 };
+	struct played p = good;
+	struct secret key = SECRET_NULL;
+	struct error e;
+
+	(void) state;
+	assert_int_equal(fetch_from(&p, NULL, NULL, &key, &e), 0);
+	assert_int_equal(search(&needle), key.size / WINDOW);
+	secret_done(&key);
+	assert_gone(&needle, "key");
+
+	p.most = 250;	/* the key, and a little more */
+	assert_int_equal(fetch_from(&p, NULL, NULL, &key, &e), -ECONNRESET);
+	assert_gone(&needle, "key of half an answer");
+	p = good;
+	p.id = "other";
+	assert_int_equal(fetch_from(&p, NULL, NULL, &key, &e), -EBADMSG);
+	assert_gone(&needle, "key under another name");
+	p = good;
+	p.algorithm = KMIP_AES + 1;
+	assert_int_equal(fetch_from(&p, NULL, NULL, &key, &e), -ENOKEY);
+	assert_gone(&needle, "key of another kind");
+}
+
+static void wrapped_keys_of_a_key_server(void **state)
+{
+	const struct kmip_wrapping how = { .key_id = "w", .mode = KMIP_NIST_KEY_WRAP, .encoding = KMIP_NO_ENCODING };
+	struct needle needle = random_needle(32), wrapping_needle = random_needle(32);
+	struct played p = {
+		.key = &needle, .wrapping = &wrapping_needle, .id = "k", .algorithm = KMIP_AES, .most = 1000,
+	};
+	struct secret wrapping = recall(&wrapping_needle), key = SECRET_NULL;
+	struct error e;
+
+	(void) state;
+	assert_int_equal(fetch_from(&p, &how, &wrapping, &key, &e), 0);
+	assert_int_equal(search(&needle), key.size / WINDOW);
+	secret_done(&key);
+	/* Opened, and then it is none. */
+	p.algorithm = KMIP_AES + 1;
+	assert_int_equal(fetch_from(&p, &how, &wrapping, &key, &e), -ENOKEY);
+	assert_gone(&needle, "key that was wrapped");
+	p.algorithm = KMIP_AES;
+	wrapping.data[0] ^= 1;
+	assert_int_equal(fetch_from(&p, &how, &wrapping, &key, &e), -EBADMSG);
+	unit_speaks(&e, "does not open with wrapping key w");
+	secret_done(&wrapping);
+	assert_gone(&needle, "key that does not open");
+	assert_gone(&wrapping_needle, "wrapping key");
+}
+
 /* A backup in a file, for a provider to be restored from. */
 static int make_backup_file(const char *path, const struct needle *kdk, const struct needle *word)
 {
@@ -366,6 +551,8 @@ int main(void)
 		cmocka_unit_test(derived_keys),
 		cmocka_unit_test(backups),
 		cmocka_unit_test(passwords_from_files),
+		cmocka_unit_test(keys_of_a_key_server),
+		cmocka_unit_test(wrapped_keys_of_a_key_server),
 		cmocka_unit_test(unsealed_provider),
 		cmocka_unit_test(provider_in_a_tpm),
 	};

@@ -7,10 +7,12 @@
  */
 #include "oasis.h"
 
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sys/socket.h>
 
 #include "kmip/client.h"
+#include "kmip/keystate.h"
 
 #define VERSION(minor) "420069010000002042006a0200000004000000010000000042006b0200000004" minor "00000000"
 #define RESPONSE(size, minor) "42007b01" size "42007a0100000038" VERSION(minor) "42000d02000000040000000100000000"
@@ -22,45 +24,76 @@
 #define REFUSED(reason) RESPONSE("00000068", V0) "42000f010000002042007f05000000040000000100000000" \
 			"42007e0500000004" reason "00000000"
 
-/* Answers whatever comes with what it has, @chunk bytes at a time, then closes. */
+/* What Get Attributes and Get answer about a key with a name of one letter, in base 16 */
+#define STATE(id, state) RESPONSE("000000a8", V2) "42000f010000006042005c05000000040000000b00000000" \
+			 "42007f05000000040000000000000000" "42007c0100000038" "4200940700000001" id "00000000000000" \
+			 "4200080100000020" "42000a07000000055374617465000000" "42000b0500000004" state "00000000"
+#define GOT(id, algorithm) RESPONSE("00000100", V2) "42000f01000000b842005c05000000040000000a00000000" \
+			   "42007f05000000040000000000000000" "42007c0100000090" "42005705000000040000000200000000" \
+			   "4200940700000001" id "00000000000000" "42008f0100000068" "4200400100000060" \
+			   "42004205000000040000000100000000" "4200450100000028" "4200430800000020" \
+			   "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" \
+			   "4200280500000004" algorithm "00000000" "42002a02000000040000010000000000"
+#define ONE "31"
+#define OTHER "32"
+
+/* Answers each message that comes with the next of what it has, @chunk bytes at a time, then closes. */
 struct server {
 	int fd;
-	const char *answer;
+	const char *answers[4];
 	size_t chunk;
 	size_t asked;
-	uint8_t question[512];
+	uint8_t question[1024];
 	pthread_t thread;
 };
+
+static bool say(const struct server *s, const char *hex)
+{
+	uint8_t answer[1024];
+	size_t size = strlen(hex) / 2, at, n;
+
+	if (hex_decode(hex, answer, size) < 0)
+		return false;
+	for (at = 0; at < size; at += n) {
+		n = size - at < s->chunk ? size - at : s->chunk;
+		if (send(s->fd, answer + at, n, MSG_NOSIGNAL) != (ssize_t) n)
+			return false;
+	}
+	return true;
+}
 
 static void *serve(void *argument)
 {
 	struct server *s = argument;
-	uint8_t answer[1024];
-	size_t size = strlen(s->answer) / 2, at, n;
 	ssize_t got;
+	size_t i;
 
-	got = recv(s->fd, s->question, sizeof(s->question), 0);
-	s->asked = got > 0 ? (size_t) got : 0;
-	if (hex_decode(s->answer, answer, size) < 0)
-		size = 0;
-	for (at = 0; at < size; at += n) {
-		n = size - at < s->chunk ? size - at : s->chunk;
-		if (send(s->fd, answer + at, n, MSG_NOSIGNAL) != (ssize_t) n)
+	for (i = 0; i < ARRAY_SIZE(s->answers) && s->answers[i]; i++) {
+		got = recv(s->fd, s->question + s->asked, sizeof(s->question) - s->asked, 0);
+		s->asked += got > 0 ? (size_t) got : 0;
+		if (got <= 0 || !say(s, s->answers[i]))
 			break;
 	}
 	shutdown(s->fd, SHUT_WR);
 	return NULL;
 }
 
-static void start(struct server *s, const char *answer, size_t chunk, int *ret_fd)
+/* @s: has its answers */
+static void start_server(struct server *s, int *ret_fd)
 {
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	*s = (struct server) { .fd = fds[1], .answer = answer, .chunk = chunk };
-	assert_true(strlen(answer) / 2 <= 1024);
+	s->fd = fds[1];
 	assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 	*ret_fd = fds[0];
+}
+
+static void start(struct server *s, const char *answer, size_t chunk, int *ret_fd)
+{
+	assert_true(strlen(answer) / 2 <= 1024);
+	*s = (struct server) { .answers = { answer }, .chunk = chunk };
+	start_server(s, ret_fd);
 }
 
 static void stop(struct server *s, int fd)
@@ -149,6 +182,205 @@ static void deadline_and_broken(void **state)
 	assert_int_equal(kmip_destroy_key(&client, "1", &e), -ENOTCONN);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+/* An answer of the right form to a question about another key */
+static void answers_about_another_key_break(void **state)
+{
+	_cleanup_secret_ struct secret key = SECRET_NULL;
+	struct kmip_client client;
+	struct server server;
+	struct error e = ERROR_NULL;
+	uint32_t found = 0;
+	int fd;
+
+	(void) state;
+	start(&server, GOT(OTHER, "00000003"), 64, &fd);
+	client = client_of(&fd, 2);
+	must_fail(kmip_fetch_key(&client, "1", NULL, NULL, &key, &e), -EBADMSG, "Get of key 1: it answers for key 2");
+	assert_true(client.broken);
+	assert_null(key.data);
+	stop(&server, fd);
+
+	start(&server, STATE(OTHER, "00000002"), 64, &fd);
+	client = client_of(&fd, 2);
+	must_fail(kmip_key_state(&client, "1", &found, &e), -EBADMSG, "it answers for key 2");
+	assert_true(client.broken);
+	assert_int_equal(found, 0);
+	stop(&server, fd);
+}
+
+static void only_aes_256_is_a_key(void **state)
+{
+	_cleanup_secret_ struct secret key = SECRET_NULL;
+	struct kmip_client client;
+	struct server server;
+	struct error e = ERROR_NULL;
+	int fd;
+
+	(void) state;
+	start(&server, GOT(ONE, "00000003"), 64, &fd);
+	client = client_of(&fd, 2);
+	must(kmip_fetch_key(&client, "1", NULL, NULL, &key, &e));
+	assert_int_equal(key.size, 32);
+	stop(&server, fd);
+	secret_done(&key);
+
+	/* HMAC-SHA256, as long as an AES key: it is there and may be active, but it is none */
+	start(&server, GOT(ONE, "00000008"), 64, &fd);
+	client = client_of(&fd, 2);
+	must_fail(kmip_fetch_key(&client, "1", NULL, NULL, &key, &e), -ENOKEY, "is no AES key of 256 bits (algorithm 8");
+	assert_int_equal(keystate_of_error(e.code, /* wrapping= */ false), KEYSTATE_MISSING);
+	assert_false(client.broken);
+	assert_null(key.data);
+	stop(&server, fd);
+}
+
+/* @after: the key's state when the activation was refused */
+static int activate_against(const char *refusal, const char *after, struct error *e)
+{
+	struct server server = { .answers = { STATE(ONE, "00000001"), refusal, after }, .chunk = 64 };
+	struct kmip_client client;
+	int fd, r;
+
+	start_server(&server, &fd);
+	client = client_of(&fd, 2);
+	*e = ERROR_NULL;
+	r = kmip_activate_key(&client, "1", e);
+	stop(&server, fd);
+	return r;
+}
+
+/* Two hosts may ask for one key at once: who comes second finds it active. */
+static void who_activates_second_is_content(void **state)
+{
+	struct error e;
+
+	(void) state;
+	assert_int_equal(activate_against(REFUSED("0000000c"), STATE(ONE, "00000002"), &e), 0);
+	assert_false(error_is_set(&e));
+	assert_int_equal(activate_against(REFUSED("00000043"), STATE(ONE, "00000002"), &e), 0);
+	assert_int_equal(activate_against(REFUSED("0000000c"), STATE(ONE, "00000001"), &e), -EACCES);
+	unit_speaks(&e, "refused Activate: Permission Denied");
+}
+
+/* Says @announced bytes, gives @given of them, and then nothing. */
+struct promise {
+	uint32_t announced;
+	size_t given;
+	size_t done;
+	size_t most;
+};
+
+static ssize_t promise_read(void *context, void *data, size_t size, int64_t deadline, struct error *e)
+{
+	struct promise *p = context;
+	const uint8_t header[TTLV_HEADER_SIZE] = {
+		0x42, 0x00, 0x7b, 0x01, (uint8_t) (p->announced >> 24), (uint8_t) (p->announced >> 16),
+		(uint8_t) (p->announced >> 8), (uint8_t) p->announced,
+	};
+
+	(void) deadline;
+	p->most = p->most < CRYPTO_secure_used() ? CRYPTO_secure_used() : p->most;
+	if (p->done == 0) {
+		memcpy(data, header, sizeof(header));
+		p->done = sizeof(header);
+		return sizeof(header);
+	}
+	if (p->done >= p->given)
+		return error_fail(e, ETIMEDOUT, "nothing more comes");
+	size = size < p->given - p->done ? size : p->given - p->done;
+	memset(data, 0, size);
+	p->done += size;
+	return (ssize_t) size;
+}
+
+static ssize_t promise_write(void *context, const void *data, size_t size, int64_t deadline, struct error *e)
+{
+	(void) context, (void) data, (void) deadline, (void) e;
+	return (ssize_t) size;
+}
+
+/* How much of the secure heap an answer takes that does not come */
+static size_t room_for(uint32_t announced, size_t given, int code)
+{
+	struct promise p = { .announced = announced, .given = given };
+	struct kmip_client client = {
+		.stream = { promise_read, promise_write, &p }, .version = { 1, 2 }, .timeout = 1000,
+	};
+	size_t before = CRYPTO_secure_used();
+	struct error e = ERROR_NULL;
+
+	assert_int_equal(kmip_revoke_key(&client, "1", &e), code);
+	assert_int_equal(CRYPTO_secure_used(), before);
+	return p.most - before;
+}
+
+static void room_is_for_what_has_come(void **state)
+{
+	(void) state;
+	assert_in_range(room_for(0x7ff0, 8, -ETIMEDOUT), 1, 4096);
+	assert_in_range(room_for(0x7ff0, 9000, -ETIMEDOUT), 9000, 4 * 9000);
+	assert_in_range(room_for(0x8000, 8, -EMSGSIZE), 0, 4096);
+}
+
+static void nothing_begins_after_the_deadline(void **state)
+{
+	struct server server = { .answers = { STATE(ONE, "00000001"), STATE(ONE, "00000002") }, .chunk = 64 };
+	struct kmip_client client;
+	struct error e = ERROR_NULL;
+	uint32_t found = 0;
+	int fd;
+
+	(void) state;
+	start_server(&server, &fd);
+	client = client_of(&fd, 2);
+	client.deadline = kmip_deadline(60000);
+	must(kmip_key_state(&client, "1", &found, &e));
+	client.deadline = kmip_deadline(0);
+	must_fail(kmip_key_state(&client, "1", &found, &e), -ETIMEDOUT, "Get Attributes: what came before has taken all the time");
+	assert_false(client.broken);
+	/* The connection is as good as before. */
+	client.deadline = 0;
+	must(kmip_key_state(&client, "1", &found, &e));
+	assert_int_equal(found, KMIP_ACTIVE);
+	stop(&server, fd);
+}
+
+#define CREDENTIAL "42000c0100000040" "4200230100000038" "42002405000000040000000100000000" "4200250100000020" \
+		   "4200990700000003766d630000000000" "4200a107000000077365637265742100"
+
+static bool has_credential(const uint8_t *message, size_t size)
+{
+	uint8_t wanted[72];
+
+	assert_int_equal(hex_decode(CREDENTIAL, wanted, sizeof(wanted)), 0);
+	return memmem(message, size, wanted, sizeof(wanted)) != NULL;
+}
+
+/* In every message, the one that agrees on the version included */
+static void user_and_password_are_sent(void **state)
+{
+	struct server server = { .answers = { REFUSED("00000005"), STATE(ONE, "00000002") }, .chunk = 64 };
+	_cleanup_secret_ struct secret password = unit_password("secret!");
+	struct kmip_client client;
+	struct error e = ERROR_NULL;
+	uint32_t found = 0;
+	size_t first;
+	int fd;
+
+	(void) state;
+	start_server(&server, &fd);
+	client = client_of(&fd, -1);
+	client.user = "vmc";
+	client.password = &password;
+	must(kmip_negotiate(&client, &e));
+	must(kmip_key_state(&client, "1", &found, &e));
+	stop(&server, fd);
+	first = TTLV_HEADER_SIZE + ((size_t) server.question[6] << 8 | server.question[7]);
+	assert_true(first < server.asked);
+	assert_true(has_credential(server.question, first));
+	assert_true(has_credential(server.question + first, server.asked - first));
 }
 
 static int negotiate(const char *answer, int32_t minor, struct kmip_version *ret, struct error *e)
@@ -351,6 +583,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(refusals_break_nothing),
 		cmocka_unit_test(damage_breaks),
 		cmocka_unit_test(deadline_and_broken),
+		cmocka_unit_test(answers_about_another_key_break),
+		cmocka_unit_test(only_aes_256_is_a_key),
+		cmocka_unit_test(who_activates_second_is_content),
+		cmocka_unit_test(room_is_for_what_has_come),
+		cmocka_unit_test(nothing_begins_after_the_deadline),
+		cmocka_unit_test(user_and_password_are_sent),
 		cmocka_unit_test(agrees_on_a_version),
 	};
 

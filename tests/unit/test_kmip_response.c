@@ -89,6 +89,31 @@ static void refusal_of_all(void **state)
 	}
 }
 
+/* Words that are none take nothing from the reason. */
+static void reason_without_words(void **state)
+{
+	/* With a NUL, not UTF-8, and a number */
+	static const char *const words[] = {
+		"42007d07000000046f68006e00000000", "42007d0700000004ff68206e00000000",
+		"42007d02000000040000000100000000",
+	};
+	char hex[512];
+	size_t i;
+
+	(void) state;
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		_cleanup_secret_ struct secret message = SECRET_NULL;
+		struct kmip_response response;
+		struct error e = ERROR_NULL;
+
+		snprintf(hex, sizeof(hex), "%s%s", "42007b0100000078" HEADER "42000f0100000030"
+			 "42007f05000000040000000100000000" "42007e05000000040000000100000000", words[i]);
+		must(decode_hex(hex, &activate, 1, &response, &message, &e));
+		assert_int_equal(kmip_succeeded(&response.results[0], KMIP_ACTIVATE, &e), -ENOKEY);
+		unit_speaks(&e, "Item Not Found (1); ");
+	}
+}
+
 /* The server may stop at a failure. */
 static void stops_early(void **state)
 {
@@ -328,6 +353,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reads_success),
 		cmocka_unit_test(refuses_strange_answers),
 		cmocka_unit_test(refusal_of_all),
+		cmocka_unit_test(reason_without_words),
 		cmocka_unit_test(stops_early),
 		cmocka_unit_test(reasons_of_both_generations),
 		cmocka_unit_test(custom_of_2),

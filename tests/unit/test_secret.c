@@ -46,6 +46,27 @@ static void lives_in_the_secure_heap(void **state)
 	assert_int_equal(CRYPTO_secure_used(), 0);
 }
 
+static void grows_with_its_bytes(void **state)
+{
+	struct secret s = SECRET_NULL;
+	size_t i;
+
+	(void) state;
+	assert_int_equal(secret_grow(&s, 16), 0);
+	for (i = 0; i < 16; i++)
+		s.data[i] = (uint8_t) (i + 1);
+	assert_int_equal(secret_grow(&s, 5000), 0);
+	assert_int_equal(s.size, 5000);
+	for (i = 0; i < s.size; i++)
+		assert_int_equal(s.data[i], i < 16 ? i + 1 : 0);
+	/* What it cannot have it does not take. */
+	assert_int_equal(secret_grow(&s, SECRET_MAX + 1), -EINVAL);
+	assert_int_equal(s.size, 5000);
+	assert_int_equal(s.data[15], 16);
+	secret_done(&s);
+	assert_int_equal(CRYPTO_secure_used(), 0);
+}
+
 static void a_full_heap_fails(void **state)
 {
 	struct secret s[8] = { 0 };
@@ -209,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_secret_without_a_heap),
 		cmocka_unit_test(lives_in_the_secure_heap),
+		cmocka_unit_test(grows_with_its_bytes),
 		cmocka_unit_test(a_full_heap_fails),
 		cmocka_unit_test(erases_when_done),
 		cmocka_unit_test(compares),
