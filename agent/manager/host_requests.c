@@ -45,6 +45,8 @@ static int check_serial(const json_t *document, const char *serial, struct error
 			 "which does not count any more", json_text(document, "name"));
 }
 
+#define DIAL_WAIT_MS	100U	/* that others wait whose connections are served meanwhile */
+
 static int get_own(struct store *store, const char *host, const char *serial, json_t **ret,
 		   struct error *e)
 {
@@ -64,8 +66,13 @@ static int get_own(struct store *store, const char *host, const char *serial, js
 int host_dialled(struct manager *m, const char *host, const char *serial, struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
+	int r = store_hold(m->store, DIAL_WAIT_MS, e);
 
-	return get_own(m->store, host, serial, &document, e);
+	if (r < 0)
+		return r;
+	r = get_own(m->store, host, serial, &document, e);
+	store_let_go(m->store);
+	return r;
 }
 
 static int note(struct store *store, const char *operation, const char *type, const char *host,

@@ -65,7 +65,10 @@ const struct host_request *host_request_find(const char *op);
 /**
  * host_dialled() - whether this certificate is still the host's
  *
- * Return: 0; -EACCES with EXIT_NOT_ALLOWED.
+ * It is asked by the thread that serves all connections, and so waits for the store a
+ * moment only.
+ *
+ * Return: 0; -EACCES with EXIT_NOT_ALLOWED; -EBUSY: the host is to dial again.
  */
 int host_dialled(struct manager *m, const char *host, const char *serial, struct error *e);
 

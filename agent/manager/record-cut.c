@@ -12,70 +12,64 @@
 
 /* What is about to go: the rows behind @anchor up to @to. */
 struct cut {
-	struct record_head anchor;
-	struct record_head to;
+	struct event_mark anchor;
+	struct event_mark to;
 };
-
-/* One number that a statement finds. Return: 1; 0: none; or why not. */
-static int find_seq(struct store *s, const char *sql, const char *bound, uint64_t *ret,
-		    struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r = sql_prepare(s, sql, &stmt, e);
-
-	if (r == 0 && bound)
-		r = sql_text(s, stmt, 1, bound, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r > 0)
-		*ret = (uint64_t)sqlite3_column_int64(stmt, 0);
-	return r;
-}
 
 static uint64_t less(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-/* The newest row that is older than @days. */
-static int old_enough(struct store *s, unsigned int days, int64_t now, uint64_t newest,
+static int take_seq(const struct event_row *row, void *seq, struct error *e)
+{
+	(void)e;
+	*(uint64_t *)seq = row->seq;
+	return 0;
+}
+
+/* The newest row up to @to that is older than @days, of those behind @anchor. */
+static int old_enough(struct store *s, unsigned int days, int64_t now, uint64_t anchor, uint64_t to,
 		      uint64_t *ret, struct error *e)
 {
 	char bound[TIME_TEXT_SIZE];
-	uint64_t first;
+	struct event_query young = { .after = anchor, .to = to, .from = bound };
+	uint64_t first = 0;
 	int r;
 
 	time_format(now - (int64_t)days * DAY_S, bound);
-	r = find_seq(s, "SELECT seq FROM event WHERE json_extract(row, '$.time') >= ?1"
-		     " ORDER BY seq LIMIT 1", bound, &first, e);
+	do
+		r = event_search(s, &young, /* limit= */ 1, take_seq, &first, e);
+	while (r > 0 && !first);
 	if (r >= 0)
-		*ret = r > 0 ? first - 1 : newest;
+		*ret = first ? first - 1 : to;
 	return r < 0 ? r : 0;
 }
 
 /* Up to which row the settings let it be cut; under the lock. */
 static int find_end(struct store *s, const struct record_keep *keep, int64_t now,
-		    const struct record_head *anchor, uint64_t *ret, struct error *e)
+		    const struct event_mark *anchor, uint64_t *ret, struct error *e)
 {
-	struct record_head head;
-	uint64_t end = 0, by_age = 0, open = 0;
-	int r = head_read(s, &head, e);
+	uint64_t end = 0, by_age = 0, open, most = anchor->seq + RECORD_CUT_MAX;
+	char id[UUID_TEXT_SIZE];
+	struct event_mark head;
+	int r = event_mark_read(s, EVENT_HEAD, &head, e);
 
 	if (r < 0)
 		return r;
 	if (keep->rows && head.seq > keep->rows)
 		end = head.seq - keep->rows;
 	if (keep->days)
-		r = old_enough(s, keep->days, now, head.seq, &by_age, e);
+		r = old_enough(s, keep->days, now, anchor->seq, less(head.seq, most), &by_age, e);
 	if (r == 0)
-		r = find_seq(s, "SELECT seq FROM event_open ORDER BY seq LIMIT 1", NULL, &open, e);
-	if (r < 0)
+		r = event_open_oldest(s, id, &open, e);
+	if (r < 0 && r != -ENOENT)
 		return r;
 	end = end > by_age ? end : by_age;
-	if (r > 0)
+	if (r == 0)
 		end = less(end, open - 1);
 	end = less(end, head.seq > RECORD_KEEP_MIN ? head.seq - RECORD_KEEP_MIN : 0);
-	*ret = less(end, anchor->seq + RECORD_CUT_MAX);
+	*ret = less(end, most);
 	return 0;
 }
 
@@ -84,43 +78,29 @@ static int plan(struct store *s, const struct record_keep *keep, int64_t now, st
 		char ret_time[TIME_TEXT_SIZE], struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	const char *hash, *time;
+	struct event_mark to = { .hash = RECORD_HASH_ZERO };
+	uint64_t end = 0;
 	int r;
 
 	r = anchor_read(s, &cut->anchor, e);
 	if (r == 0)
-		r = find_end(s, keep, now, &cut->anchor, &cut->to.seq, e);
-	if (r < 0 || cut->to.seq < cut->anchor.seq + RECORD_CUT_MIN)
+		r = find_end(s, keep, now, &cut->anchor, &end, e);
+	if (r < 0 || end < cut->anchor.seq + RECORD_CUT_MIN)
 		return r;
-	r = sql_prepare(s, "SELECT hash, json_extract(row, '$.time') FROM event WHERE seq = ?1",
-			&stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, cut->to.seq, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r < 0)
-		return r;
-	hash = r > 0 ? sql_column(stmt, 0, NULL) : NULL;
-	time = r > 0 ? sql_column(stmt, 1, NULL) : NULL;
+	ret_time[0] = '\0';
+	r = event_get(s, end, &to, ret_time, e);
 	/* What is not there cannot be right: the check that follows says so. */
-	snprintf(cut->to.hash, sizeof(cut->to.hash), "%s", hash ? hash : RECORD_HASH_ZERO);
-	snprintf(ret_time, TIME_TEXT_SIZE, "%s", time ? time : "");
-	return 1;
+	to.seq = end;
+	cut->to = to;
+	return r < 0 && r != -ENOENT ? r : 1;
 }
 
 static int cut_work(struct store *s, void *userdata, struct error *e)
 {
 	const struct cut *cut = userdata;
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
+	int r = event_cut(s, cut->to.seq, e);
 
-	r = sql_prepare(s, "DELETE FROM event WHERE seq <= ?1", &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, cut->to.seq, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	return r < 0 ? r : anchor_write(s, &cut->to, e);
+	return r < 0 ? r : event_mark_write(s, EVENT_ANCHOR, &cut->to, e);
 }
 
 int record_cut(struct store *s, const struct record_keep *keep, int64_t now, struct error *e)
@@ -150,13 +130,14 @@ int record_cut(struct store *s, const struct record_keep *keep, int64_t now, str
 	record_end(s, id, NULL, &own);
 	if (r < 0 && e)
 		*e = own;
+	store_rest(s);
 	return r < 0 ? r : cut.to.seq == cut.anchor.seq + RECORD_CUT_MAX;
 }
 
 int record_anchor(struct store *s, uint64_t *ret_seq, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	struct record_head anchor;
+	struct event_mark anchor;
 	int r = anchor_read(s, &anchor, e);
 
 	if (r == 0)

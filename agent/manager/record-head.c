@@ -14,7 +14,6 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 
-#define HEX		"0123456789abcdef"
 #define HEAD_LINE	86	/* 20 digits, a space, 64 digits, a newline */
 
 int record_hash(const char *previous, const char *row, size_t size, char ret[RECORD_HASH_SIZE],
@@ -36,88 +35,29 @@ int record_hash(const char *previous, const char *row, size_t size, char ret[REC
 	return 0;
 }
 
-static bool hash_valid(const char *hash)
+static int or_zero(int r, struct event_mark *ret)
 {
-	return strlen(hash) == RECORD_HASH_SIZE - 1 && strspn(hash, HEX) == RECORD_HASH_SIZE - 1;
-}
-
-static int read_row(struct store *s, const char *sql, struct record_head *ret, struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	const char *hash;
-	int r;
-
-	r = sql_prepare(s, sql, &stmt, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r < 0)
-		return r;
-	hash = r > 0 ? sql_column(stmt, 1, NULL) : NULL;
-	if (!hash || !hash_valid(hash) || sqlite3_column_int64(stmt, 0) < 0)
-		return -ENOENT;
-	ret->seq = (uint64_t)sqlite3_column_int64(stmt, 0);
-	snprintf(ret->hash, sizeof(ret->hash), "%s", hash);
-	return 0;
-}
-
-int head_read(struct store *s, struct record_head *ret, struct error *e)
-{
-	return read_row(s, "SELECT seq, hash FROM event_head WHERE one = 1", ret, e);
-}
-
-int head_read_last(struct store *s, struct record_head *ret, struct error *e)
-{
-	int r = read_row(s, "SELECT seq, hash FROM event ORDER BY seq DESC LIMIT 1", ret, e);
-
 	if (r != -ENOENT)
 		return r;
-	*ret = (struct record_head){ .seq = 0, .hash = RECORD_HASH_ZERO };
+	*ret = (struct event_mark){ .seq = 0, .hash = RECORD_HASH_ZERO };
 	return 0;
 }
 
-static int write_row(struct store *s, const char *sql, const struct record_head *head,
-		     struct error *e)
+int head_read_last(struct store *s, struct event_mark *ret, struct error *e)
 {
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
-
-	r = sql_prepare(s, sql, &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, head->seq, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 2, head->hash, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	return r;
-}
-
-int head_write(struct store *s, const struct record_head *head, struct error *e)
-{
-	return write_row(s, "INSERT OR REPLACE INTO event_head(one, seq, hash) VALUES(1, ?1, ?2)",
-			 head, e);
+	return or_zero(event_newest(s, ret, e), ret);
 }
 
 /* Without a row nothing has been cut away, or who deleted it cut: then that shows. */
-int anchor_read(struct store *s, struct record_head *ret, struct error *e)
+int anchor_read(struct store *s, struct event_mark *ret, struct error *e)
 {
-	int r = read_row(s, "SELECT seq, hash FROM event_anchor WHERE one = 1", ret, e);
-
-	if (r != -ENOENT)
-		return r;
-	*ret = (struct record_head){ .seq = 0, .hash = RECORD_HASH_ZERO };
-	return 0;
+	return or_zero(event_mark_read(s, EVENT_ANCHOR, ret, e), ret);
 }
 
-int anchor_write(struct store *s, const struct record_head *anchor, struct error *e)
-{
-	return write_row(s, "INSERT OR REPLACE INTO event_anchor(one, seq, hash) VALUES(1, ?1, ?2)",
-			 anchor, e);
-}
-
-int head_file_read(struct store *s, struct record_head *ret)
+int head_file_read(struct store *s, struct event_mark *ret)
 {
 	char line[HEAD_LINE + 1] = "";
-	struct record_head head;
+	struct event_mark head;
 	ssize_t n;
 
 	if (s->record.fd < 0)
@@ -132,7 +72,7 @@ int head_file_read(struct store *s, struct record_head *ret)
 		return -EBADMSG;
 	line[HEAD_LINE - 1] = '\0';
 	head.seq = strtoull(line, NULL, 10);
-	if (!hash_valid(line + 21) || head.seq >= INT64_MAX)
+	if (!event_hash_valid(line + 21) || head.seq >= INT64_MAX)
 		return -EBADMSG;
 	memcpy(head.hash, line + 21, sizeof(head.hash));
 	*ret = head;
@@ -140,7 +80,7 @@ int head_file_read(struct store *s, struct record_head *ret)
 }
 
 /* In place: it needs no new block on a full disk, and less than a sector changes as one. */
-int head_file_write(struct store *s, const struct record_head *head, struct error *e)
+int head_file_write(struct store *s, const struct event_mark *head, struct error *e)
 {
 	char line[HEAD_LINE + 1];
 	ssize_t n;
@@ -154,35 +94,26 @@ int head_file_write(struct store *s, const struct record_head *head, struct erro
 }
 
 /* Whether the row that @head names is there and has its hash. */
-static int row_matches(struct store *s, const struct record_head *head, bool *ret,
+static int row_matches(struct store *s, const struct event_mark *head, bool *ret,
 		       struct error *e)
 {
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	const char *hash;
-	int r;
+	struct event_mark found;
+	int r = 0;
 
-	if (head->seq == 0) {
-		*ret = strcmp(head->hash, RECORD_HASH_ZERO) == 0;
-		return 0;
-	}
-	r = sql_prepare(s, "SELECT hash FROM event WHERE seq = ?1", &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, head->seq, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r < 0)
-		return r;
-	hash = r > 0 ? sql_column(stmt, 0, NULL) : NULL;
-	*ret = hash && strcmp(hash, head->hash) == 0;
-	return 0;
+	*ret = head->seq == 0 && strcmp(head->hash, RECORD_HASH_ZERO) == 0;
+	if (head->seq > 0)
+		r = event_get(s, head->seq, &found, /* ret_time= */ NULL, e);
+	if (head->seq > 0 && r == 0)
+		*ret = strcmp(found.hash, head->hash) == 0;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* Moves @go_on, which is the last row, to what the table says, if that differs. */
-static int compare_table(struct store *s, struct record_head *go_on, const char **ret_wrong,
+static int compare_table(struct store *s, struct event_mark *go_on, const char **ret_wrong,
 			 struct error *e)
 {
-	struct record_head table = { .seq = 0 };
-	int r = head_read(s, &table, e);
+	struct event_mark table = { .seq = 0 };
+	int r = event_mark_read(s, EVENT_HEAD, &table, e);
 
 	if (r == -ENOENT) {
 		*ret_wrong = "the head of the events is gone from the database";
@@ -198,10 +129,10 @@ static int compare_table(struct store *s, struct record_head *go_on, const char 
 }
 
 /* The same with the file. It may be behind, after a crash between the two. */
-static int compare_file(struct store *s, struct record_head *go_on, const char **ret_wrong,
+static int compare_file(struct store *s, struct event_mark *go_on, const char **ret_wrong,
 			struct error *e)
 {
-	struct record_head file = { .seq = 0 };
+	struct event_mark file = { .seq = 0 };
 	bool matches = false;
 	int r;
 
@@ -222,7 +153,7 @@ static int compare_file(struct store *s, struct record_head *go_on, const char *
 
 int head_open(struct store *s, const char **ret_wrong, struct error *e)
 {
-	struct record_head head = { .seq = 0 };
+	struct event_mark head = { .seq = 0 };
 	int r;
 
 	s->record.fd = openat(s->dir_fd, RECORD_HEAD_FILE,
@@ -239,7 +170,7 @@ int head_open(struct store *s, const char **ret_wrong, struct error *e)
 	if (r < 0)
 		return r;
 	if (*ret_wrong) {
-		r = head_write(s, &head, e);
+		r = event_mark_write(s, EVENT_HEAD, &head, e);
 		if (r < 0)
 			return r;
 	}

@@ -6,17 +6,12 @@
 #define MANAGER_RECORD_INTERNAL_H
 
 #include "manager/record.h"
+#include "manager/store-event.h"
 #include "manager/store-internal.h"
 
 #define RECORD_HEAD_FILE	"events.head"
 #define RECORD_CUT		"event.cut"	/* the operation that cuts old rows away */
 #define RECORD_HASH_ZERO	"0000000000000000000000000000000000000000000000000000000000000000"
-
-/** struct record_head - the newest row */
-struct record_head {
-	uint64_t seq;
-	char hash[RECORD_HASH_SIZE];
-};
 
 /** record_hash() - of the row before, in hexadecimal, and of a row's text */
 int record_hash(const char *previous, const char *row, size_t size, char ret[RECORD_HASH_SIZE],
@@ -31,20 +26,15 @@ json_t *record_data_copy(const json_t *data);
 
 /* record-head.c: under the lock */
 
-/** head_read() - from the table. Return: 0; -ENOENT: it is gone */
-int head_read(struct store *s, struct record_head *ret, struct error *e);
-int head_write(struct store *s, const struct record_head *head, struct error *e);
-
 /** anchor_read() - the row before the oldest that was kept; seq 0: none was cut away */
-int anchor_read(struct store *s, struct record_head *ret, struct error *e);
-int anchor_write(struct store *s, const struct record_head *anchor, struct error *e);
+int anchor_read(struct store *s, struct event_mark *ret, struct error *e);
 
 /** head_read_last() - of the last row that is there; seq 0 when there is none */
-int head_read_last(struct store *s, struct record_head *ret, struct error *e);
+int head_read_last(struct store *s, struct event_mark *ret, struct error *e);
 
 /** head_file_read() - from DIR/events.head. Return: 0; -ENOENT; -EBADMSG */
-int head_file_read(struct store *s, struct record_head *ret);
-int head_file_write(struct store *s, const struct record_head *head, struct error *e);
+int head_file_read(struct store *s, struct event_mark *ret);
+int head_file_write(struct store *s, const struct event_mark *head, struct error *e);
 
 /**
  * head_open() - open the file, and see whether the three places agree
@@ -61,6 +51,6 @@ int head_open(struct store *s, const char **ret_wrong, struct error *e);
  * Return: 0; -EBADMSG: removed, altered or reordered rows; -ESTALE: rows were cut away
  * meanwhile. The lock must not be held.
  */
-int record_check_oldest(struct store *s, const struct record_head *to, struct error *e);
+int record_check_oldest(struct store *s, const struct event_mark *to, struct error *e);
 
 #endif /* MANAGER_RECORD_INTERNAL_H */

@@ -3,94 +3,70 @@
 #include "manager/record-internal.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/json.h"
 
-#define PAGE		256	/* rows that are read under one hold of the lock */
-#define VALUES_MAX	16
+#define PAGE	256U	/* rows that are found under one hold of the lock */
 
-/* A statement's conditions, and what is bound to them. */
-struct query {
-	char where[1024];
-	size_t size;
-	struct value {
-		const char *text;
-		uint64_t number;
-		char time[TIME_TEXT_SIZE];
-	} values[VALUES_MAX];
-	int n;
+/* Rows as they were read, to be parsed without the lock. */
+struct page {
+	size_t n;
+	struct read_row {
+		char *text;
+		size_t size;
+		char hash[RECORD_HASH_SIZE];
+	} rows[PAGE];
 };
 
-static struct value *add(struct query *q, const char *condition)
+static void page_clear(struct page *page)
 {
-	struct value *value = &q->values[q->n++];
-
-	q->size += (size_t)snprintf(q->where + q->size, sizeof(q->where) - q->size, " AND %s ?%d",
-				    condition, q->n);
-	return value;
+	while (page->n > 0)
+		free(page->rows[--page->n].text);
 }
 
-static void add_text(struct query *q, const char *condition, const char *text)
+static void page_free(struct page **page)
 {
-	if (text)
-		add(q, condition)->text = text;
+	if (*page)
+		page_clear(*page);
+	free(*page);
 }
 
-/* As text, which has the same order. */
-static void add_time(struct query *q, const char *condition, int64_t time)
+/* A filter as a query, with the times as text, which has the same order. */
+struct search {
+	struct event_query query;
+	char from[TIME_TEXT_SIZE];
+	char to[TIME_TEXT_SIZE];
+};
+
+static void make_search(const struct record_filter *f, uint64_t last, struct search *search)
 {
-	struct value *value;
+	const char *const equal[EVENT_COLUMNS] = {
+		[EVENT_ID] = f->id, [EVENT_OBJECT] = f->object, [EVENT_VM] = f->vm,
+		[EVENT_USER] = f->user, [EVENT_OPERATION] = f->operation,
+		[EVENT_TYPE] = f->type, [EVENT_KEY] = f->key, [EVENT_HOST] = f->host,
+	};
 
-	if (!time)
-		return;
-	value = add(q, condition);
-	time_format(time, value->time);
-	value->text = value->time;
-}
-
-/* ?1 and ?2 are the rows' bounds; the names are constants of this file. */
-static void make_query(const struct record_filter *f, struct query *q)
-{
-	*q = (struct query){ .size = 0 };
-	add(q, "seq >")->number = f->since_seq;
-	add(q, "seq <=")->number = INT64_MAX;
-	add_time(q, "json_extract(row, '$.time') >=", f->from);
-	add_time(q, "json_extract(row, '$.time') <", f->to);
-	add_text(q, "id =", f->id);
-	add_text(q, "json_extract(row, '$.user') =", f->user);
-	add_text(q, "json_extract(row, '$.operation') =", f->operation);
-	add_text(q, "json_extract(row, '$.type') =", f->type);
-	add_text(q, "object =", f->object);
-	add_text(q, "json_extract(row, '$.key') =", f->key);
-	add_text(q, "json_extract(row, '$.host') =", f->host);
-	add_text(q, "vm =", f->vm);
-}
-
-/* Under the lock. */
-static int prepare(struct store *s, const struct query *q, const char *columns, const char *order,
-		   sqlite3_stmt **ret, struct error *e)
-{
-	char sql[1400];
-	int i, r;
-
-	snprintf(sql, sizeof(sql), "SELECT %s FROM event WHERE 1%s %s", columns, q->where, order);
-	r = sql_prepare(s, sql, ret, e);
-	for (i = 0; r == 0 && i < q->n; i++) {
-		const struct value *value = &q->values[i];
-
-		r = value->text ? sql_text(s, *ret, i + 1, value->text, e) :
-				  sql_number(s, *ret, i + 1, value->number, e);
+	search->query = (struct event_query){ .after = f->since_seq, .to = last };
+	memcpy(search->query.equal, equal, sizeof(equal));
+	if (f->before_seq && f->before_seq <= last)
+		search->query.to = f->before_seq - 1;
+	if (f->from) {
+		time_format(f->from, search->from);
+		search->query.from = search->from;
 	}
-	return r;
+	if (f->to) {
+		time_format(f->to, search->to);
+		search->query.before = search->to;
+	}
 }
 
 int record_last(struct store *s, uint64_t *ret_seq, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	struct record_head last;
+	struct event_mark last;
 	int r = head_read_last(s, &last, e);
 
 	if (r == 0)
@@ -98,91 +74,94 @@ int record_last(struct store *s, uint64_t *ret_seq, struct error *e)
 	return r;
 }
 
-/* Moves the lower bound so that the newest @limit rows are left. */
-static int skip_old(struct store *s, struct query *q, uint64_t limit, struct error *e)
+static int search_back(struct store *s, struct event_query *q, uint64_t limit, uint64_t *ret_found,
+		       struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	char order[64];
-	int r;
 
-	snprintf(order, sizeof(order), "ORDER BY seq DESC LIMIT 1 OFFSET ?%d", q->n + 1);
-	r = prepare(s, q, "seq", order, &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, q->n + 1, limit, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r > 0)
-		q->values[0].number = (uint64_t)sqlite3_column_int64(stmt, 0);
-	return r < 0 ? r : 0;
+	return event_search_back(s, q, limit, ret_found, e);
 }
 
-static int take_row(sqlite3_stmt *stmt, json_t *page, uint64_t *ret_seq, struct error *e)
+/* Moves the lower bound so that the newest @limit rows are left. */
+static int skip_old(struct store *s, struct event_query *q, uint64_t limit, struct error *e)
 {
-	json_t *row;
-	size_t size;
-	const char *text = sql_column(stmt, 1, &size);
+	struct event_query back = *q;
+	uint64_t found, left = limit;
 	int r;
 
-	*ret_seq = (uint64_t)sqlite3_column_int64(stmt, 0);
-	if (!text)
+	do {
+		r = search_back(s, &back, left, &found, e);
+		left -= found;
+		store_rest(s);
+	} while (r > 0);
+	if (r == 0 && left == 0)
+		q->after = back.to;
+	return r;
+}
+
+static int take_row(const struct event_row *row, void *userdata, struct error *e)
+{
+	struct page *page = userdata;
+	struct read_row *to = &page->rows[page->n];
+
+	if (!row->text || !row->hash || strlen(row->hash) != RECORD_HASH_SIZE - 1)
+		return error_fail(e, EBADMSG, "An event has no hash: verify the events");
+	to->text = strndup(row->text, row->size);
+	if (!to->text)
 		return error_oom(e);
-	r = json_parse(text, size, RECORD_ROW_MAX, "event", &row, e);
+	to->size = row->size;
+	memcpy(to->hash, row->hash, RECORD_HASH_SIZE);
+	page->n++;
+	return 0;
+}
+
+static int read_page(struct store *s, struct event_query *q, struct page *page, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
+
+	return event_search(s, q, PAGE, take_row, page, e);
+}
+
+static int hand_on(const struct read_row *read, int (*row)(const json_t *row, void *userdata),
+		   void *userdata, struct error *e)
+{
+	_cleanup_json_ json_t *one = NULL;
+	int r = json_parse(read->text, read->size, RECORD_ROW_MAX, "event", &one, e);
+
 	if (r < 0)
 		return r;
-	if (json_object_set_new(row, "hash", json_string(sql_column(stmt, 2, NULL))) < 0) {
-		json_decref(row);
-		return error_fail(e, EBADMSG, "An event has no hash: verify the events");
-	}
-	return json_array_append_new(page, row) < 0 ? error_oom(e) : 0;
-}
-
-/* The next rows, and the lower bound behind them. */
-static int read_page(struct store *s, struct query *q, json_t *page, struct error *e)
-{
-	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
-
-	r = prepare(s, q, "seq, row, hash", "ORDER BY seq", &stmt, e);
-	while (r == 0 && json_array_size(page) < PAGE && (r = sql_step(s, stmt, e)) > 0)
-		r = take_row(stmt, page, &q->values[0].number, e);
-	return r;
+	if (json_object_set_new(one, "hash", json_string(read->hash)) < 0)
+		return error_oom(e);
+	return row(one, userdata);
 }
 
 int record_each(struct store *s, const struct record_filter *f,
 		int (*row)(const json_t *row, void *userdata), void *userdata, struct error *e)
 {
 	static const struct record_filter all;
-	struct query q;
-	uint64_t left;
-	int r;
+	_cleanup_(page_free) struct page *page = calloc(1, sizeof(*page));
+	struct search search;
+	uint64_t left, last = 0;
+	int more = 1, r;
 
+	if (!page)
+		return error_oom(e);
 	f = f ? f : &all;
 	left = f->limit ? f->limit : UINT64_MAX;
-	make_query(f, &q);
-	r = record_last(s, &q.values[1].number, e);
-	if (r == 0 && f->before_seq && f->before_seq <= q.values[1].number)
-		q.values[1].number = f->before_seq - 1;
+	r = record_last(s, &last, e);
+	make_search(f, last, &search);
 	if (r == 0 && f->newest && f->limit)
-		r = skip_old(s, &q, f->limit, e);
-	while (r == 0 && left > 0) {
-		_cleanup_json_ json_t *page = json_array();
-		json_t *one;
+		r = skip_old(s, &search.query, f->limit, e);
+	while (r == 0 && more > 0 && left > 0) {
 		size_t i;
 
-		r = page ? read_page(s, &q, page, e) : error_oom(e);
-		if (r < 0)
-			return r;
-		json_array_foreach(page, i, one) {
-			if (left-- == 0)
-				return 0;
-			r = row(one, userdata);
-			if (r < 0)
-				return r;
-		}
-		if (json_array_size(page) < PAGE)
-			return 0;
+		page_clear(page);
+		more = read_page(s, &search.query, page, e);
+		if (more < 0)
+			return more;
+		for (i = 0; r == 0 && i < page->n && left > 0; i++, left--)
+			r = hand_on(&page->rows[i], row, userdata, e);
+		store_rest(s);
 	}
-	return r;
+	return r < 0 ? r : 0;
 }

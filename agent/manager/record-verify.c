@@ -8,14 +8,14 @@
 #include "common/cleanup.h"
 #include "common/json.h"
 
-#define PAGE	256	/* rows that are read under one hold of the lock */
+#define PAGE	256U	/* rows that are read under one hold of the lock */
 
 /* A walk along the chain. */
 struct chain {
-	struct record_head anchor;	/* before the first row that was kept */
-	struct record_head at;		/* the last row that was right */
-	struct record_head table;	/* what is said of the newest one */
-	struct record_head file;
+	struct event_mark anchor;	/* before the first row that was kept */
+	struct event_mark at;		/* the last row that was right */
+	struct event_mark table;	/* what is said of the newest one */
+	struct event_mark file;
 	bool has_file;
 	bool attested;			/* a row says that @anchor was cut down to */
 	uint64_t rows;
@@ -29,28 +29,34 @@ static int start(struct store *s, struct chain *c, struct error *e)
 
 	if (r < 0)
 		return r;
-	r = head_read(s, &c->table, e);
+	r = event_mark_read(s, EVENT_HEAD, &c->table, e);
 	c->at = c->anchor;
 	c->attested = c->anchor.seq == 0;
 	c->has_file = head_file_read(s, &c->file) == 0;
 	if (r == -ENOENT) {	/* what cannot be is what shows */
-		c->table = (struct record_head){ .seq = INT64_MAX, .hash = RECORD_HASH_ZERO };
+		c->table = (struct event_mark){ .seq = INT64_MAX, .hash = RECORD_HASH_ZERO };
 		return 0;
 	}
 	return r;
 }
 
-/* A column that is searched, against the row's own member. */
-static bool column_agrees(sqlite3_stmt *stmt, int column, const json_t *row, const char *name)
+/* The columns that are searched, against the row's own members. */
+static bool columns_agree(const struct event_row *found, const json_t *row)
 {
-	const char *searched = sql_column(stmt, column, NULL);
-	const char *said = json_string_value(json_object_get(row, name));
+	size_t i;
 
-	return searched && said ? strcmp(searched, said) == 0 : searched == said;
+	for (i = 0; i < EVENT_COLUMNS; i++) {
+		const char *searched = found->columns[i];
+		const char *said = json_string_value(json_object_get(row, event_column_names[i]));
+
+		if (searched && said ? strcmp(searched, said) != 0 : searched != said)
+			return false;
+	}
+	return true;
 }
 
 /* Whether the row is the manager's intent to cut away what stood before the first. */
-static bool attests(const json_t *row, const struct record_head *anchor)
+static bool attests(const json_t *row, const struct event_mark *anchor)
 {
 	const json_t *data = json_object_get(row, "data");
 
@@ -61,43 +67,39 @@ static bool attests(const json_t *row, const struct record_head *anchor)
 }
 
 /* Whether the row says what its place and its columns say. */
-static bool row_agrees(struct chain *c, sqlite3_stmt *stmt, const char *text, size_t size,
-		       uint64_t seq)
+static bool row_agrees(struct chain *c, const struct event_row *found)
 {
 	_cleanup_json_ json_t *row = NULL;
 	uint64_t said;
 
-	if (json_parse(text, size, RECORD_ROW_MAX, "event", &row, NULL) < 0 ||
-	    json_get_uint(row, "event", "seq", INT64_MAX, &said, NULL) < 0 || said != seq)
+	if (json_parse(found->text, found->size, RECORD_ROW_MAX, "event", &row, NULL) < 0 ||
+	    json_get_uint(row, "event", "seq", INT64_MAX, &said, NULL) < 0 || said != found->seq)
 		return false;
 	c->attested = c->attested || attests(row, &c->anchor);
-	return column_agrees(stmt, 3, row, "id") && column_agrees(stmt, 4, row, "object") &&
-	       column_agrees(stmt, 5, row, "vm");
+	return columns_agree(found, row);
 }
 
-static int check_row(struct chain *c, sqlite3_stmt *stmt, struct error *e)
+static int check_row(const struct event_row *found, void *userdata, struct error *e)
 {
-	uint64_t seq = (uint64_t)sqlite3_column_int64(stmt, 0);
+	struct chain *c = userdata;
 	char hash[RECORD_HASH_SIZE];
-	const char *text, *said;
-	size_t size;
 	int r;
 
-	text = sql_column(stmt, 1, &size);
-	said = sql_column(stmt, 2, NULL);
-	if (!text || !said || seq != c->at.seq + 1 || !row_agrees(c, stmt, text, size, seq)) {
+	if (c->bad)
+		return 0;
+	if (!found->text || !found->hash || found->seq != c->at.seq + 1 || !row_agrees(c, found)) {
 		c->bad = c->at.seq + 1;
 		return 0;
 	}
-	r = record_hash(c->at.hash, text, size, hash, e);
+	r = record_hash(c->at.hash, found->text, found->size, hash, e);
 	if (r < 0)
 		return r;
-	if (strcmp(hash, said) != 0 ||
-	    (c->has_file && seq == c->file.seq && strcmp(hash, c->file.hash) != 0)) {
-		c->bad = seq;
+	if (strcmp(hash, found->hash) != 0 ||
+	    (c->has_file && found->seq == c->file.seq && strcmp(hash, c->file.hash) != 0)) {
+		c->bad = found->seq;
 		return 0;
 	}
-	c->at.seq = seq;
+	c->at.seq = found->seq;
 	memcpy(c->at.hash, hash, sizeof(hash));
 	c->rows++;
 	return 0;
@@ -107,50 +109,31 @@ static int check_row(struct chain *c, sqlite3_stmt *stmt, struct error *e)
 static int check_page(struct store *s, struct chain *c, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	struct record_head anchor;
-	int n, r;
+	struct event_query rows = { .after = c->at.seq, .to = c->table.seq };
+	struct event_mark anchor;
+	int r = anchor_read(s, &anchor, e);
 
-	r = anchor_read(s, &anchor, e);
 	if (r == 0 && anchor.seq != c->anchor.seq)
 		return -ESTALE;
 	if (r == 0)
-		r = sql_prepare(s, "SELECT seq, row, hash, id, object, vm FROM event"
-				" WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3", &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, c->at.seq, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 2, c->table.seq, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 3, PAGE, e);
-	for (n = 0; r == 0 && !c->bad && (r = sql_step(s, stmt, e)) > 0; n++)
-		r = check_row(c, stmt, e);
-	if (r < 0)
-		return r;
-	return n == PAGE && !c->bad;
+		r = event_search(s, &rows, PAGE, check_row, c, e);
+	return r < 0 ? r : r > 0 && !c->bad;
 }
 
 /* Rows below the first and above the newest: nobody should have put them there. */
 static int check_outside(struct store *s, struct chain *c, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = store_lock(s);
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	struct record_head now;
+	struct event_mark now;
+	int64_t seq;
 	int r;
 
-	r = head_read(s, &now, e);
+	r = event_mark_read(s, EVENT_HEAD, &now, e);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = sql_prepare(s, "SELECT seq FROM event WHERE seq <= ?2 OR seq > ?1 LIMIT 1", &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, now.seq, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 2, c->anchor.seq, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
+	r = event_outside(s, c->anchor.seq, now.seq, &seq, e);
 	if (r > 0)
-		c->bad = sqlite3_column_int64(stmt, 0) <= (int64_t)c->anchor.seq ?
-			 c->anchor.seq + 1 : now.seq + 1;
+		c->bad = seq <= (int64_t)c->anchor.seq ? c->anchor.seq + 1 : now.seq + 1;
 	return r < 0 ? r : 0;
 }
 
@@ -168,9 +151,10 @@ static int walk(struct store *s, struct chain *c, struct error *e)
 {
 	int r;
 
-	do
+	do {
 		r = check_page(s, c, e);
-	while (r > 0);
+		store_rest(s);
+	} while (r > 0);
 	return r;
 }
 
@@ -181,7 +165,7 @@ static int broken(uint64_t seq, struct error *e)
 			  (unsigned long long)seq);
 }
 
-int record_check_oldest(struct store *s, const struct record_head *to, struct error *e)
+int record_check_oldest(struct store *s, const struct event_mark *to, struct error *e)
 {
 	struct chain c = { .rows = 0 };
 	int r = start(s, &c, e);

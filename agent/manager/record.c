@@ -83,36 +83,16 @@ static int row_new(const struct record_event *ev, const char *type, const char *
 	return r;
 }
 
-static int insert_row(struct store *s, uint64_t seq, const char *text, const char *hash,
-		      struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
-
-	r = sql_prepare(s, "INSERT INTO event(seq, row, hash, id, object, vm) VALUES(?1, ?2, ?3,"
-			" json_extract(?2, '$.id'), json_extract(?2, '$.object'),"
-			" json_extract(?2, '$.vm'))", &stmt, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 1, seq, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 2, text, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 3, hash, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	return r;
-}
-
 /* Within a transaction: the row becomes the newest of the chain. */
 static int append(struct store *s, json_t *row, struct error *e)
 {
 	_cleanup_free_ char *text = NULL;
 	char now[TIME_TEXT_SIZE];
-	struct record_head head;
+	struct event_mark head;
 	size_t size;
 	int r;
 
-	r = head_read(s, &head, e);
+	r = event_mark_read(s, EVENT_HEAD, &head, e);
 	if (r == -ENOENT)
 		return error_fail(e, EBADMSG,
 				  "The head of the events is gone from the database: start the manager again");
@@ -130,9 +110,9 @@ static int append(struct store *s, json_t *row, struct error *e)
 	if (r == 0)
 		r = record_hash(head.hash, text, size, head.hash, e);
 	if (r == 0)
-		r = insert_row(s, head.seq, text, head.hash, e);
+		r = event_insert(s, head.seq, text, head.hash, e);
 	if (r == 0)
-		r = head_write(s, &head, e);
+		r = event_mark_write(s, EVENT_HEAD, &head, e);
 	if (r < 0)
 		return r;
 	if (json_object_set_new(row, "hash", json_string(head.hash)) < 0 ||
@@ -141,43 +121,14 @@ static int append(struct store *s, json_t *row, struct error *e)
 	return 0;
 }
 
-/* Within a transaction: the intent @id is open, or no longer. */
-static int open_intent(struct store *s, const char *id, uint64_t seq, struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
-
-	r = sql_prepare(s, "INSERT INTO event_open(id, seq) VALUES(?1, ?2)", &stmt, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 1, id, e);
-	if (r == 0)
-		r = sql_number(s, stmt, 2, seq, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	return r;
-}
-
-static int close_intent(struct store *s, const char *id, struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	int r;
-
-	r = sql_prepare(s, "DELETE FROM event_open WHERE id = ?1", &stmt, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 1, id, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	return r;
-}
-
 static int append_work(struct store *s, void *userdata, struct error *e)
 {
 	json_t *row = userdata;
 	int r = append(s, row, e);
 
 	if (r == 0 && strcmp(json_text(row, "phase"), "intent") == 0)
-		r = open_intent(s, json_text(row, "id"),
-				(uint64_t)json_integer_value(json_object_get(row, "seq")), e);
+		r = event_open_add(s, json_text(row, "id"),
+				   (uint64_t)json_integer_value(json_object_get(row, "seq")), e);
 	return r;
 }
 
@@ -248,24 +199,13 @@ struct outcome {
 
 static int read_intent(struct store *s, const char *id, json_t **ret, struct error *e)
 {
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	const char *text = NULL;
+	_cleanup_free_ char *text = NULL;
 	size_t size;
-	int r;
+	int r = event_open_get(s, id, &text, &size, e);
 
-	r = sql_prepare(s, "SELECT row FROM event WHERE seq ="
-			" (SELECT seq FROM event_open WHERE id = ?1)", &stmt, e);
-	if (r == 0)
-		r = sql_text(s, stmt, 1, id, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		text = sql_column(stmt, 0, &size);
-	if (!text)
+	if (r == -ENOENT)
 		return error_fail(e, ENOENT, "No operation %s is under way", id);
-	return json_parse(text, size, RECORD_ROW_MAX, "event", ret, e);
+	return r < 0 ? r : json_parse(text, size, RECORD_ROW_MAX, "event", ret, e);
 }
 
 /* What the outcome does not say is taken from the intent, which has no type. */
@@ -298,7 +238,7 @@ static int end_work(struct store *s, void *userdata, struct error *e)
 	if (r == 0)
 		r = merge(row, intent, e);
 	if (r == 0)
-		r = close_intent(s, outcome->id, e);
+		r = event_open_remove(s, outcome->id, e);
 	if (r == 0)
 		r = append(s, row, e);
 	return r;
@@ -329,40 +269,24 @@ void record_watch(struct store *s, void (*seen)(const json_t *row, void *userdat
 	s->record.userdata = userdata;
 }
 
-/* The first intent that is open. */
-static int next_open(struct store *s, char ret_id[UUID_TEXT_SIZE], struct error *e)
-{
-	_cleanup_statement_ sqlite3_stmt *stmt = NULL;
-	const char *id;
-	int r;
-
-	r = sql_prepare(s, "SELECT id FROM event_open ORDER BY seq LIMIT 1", &stmt, e);
-	if (r == 0)
-		r = sql_step(s, stmt, e);
-	if (r <= 0)
-		return r;
-	id = sql_column(stmt, 0, NULL);
-	snprintf(ret_id, UUID_TEXT_SIZE, "%s", id ? id : "");
-	return 1;
-}
-
 /* Operations that an earlier manager began and did not end. */
 static int close_open_intents(struct store *s, struct error *e)
 {
 	char id[UUID_TEXT_SIZE];
 	struct outcome outcome = { .id = id, .result = RESULT_UNKNOWN };
+	uint64_t seq;
 	int r;
 
-	while ((r = next_open(s, id, e)) > 0) {
+	while ((r = event_open_oldest(s, id, &seq, e)) == 0) {
 		r = store_write(s, end_work, &outcome, e);
 		if (r == -ENOENT || r == -EBADMSG) {
 			log_error("The intent %s was under way and is gone from the events", id);
-			r = close_intent(s, id, e);
+			r = event_open_remove(s, id, e);
 		}
 		if (r < 0)
 			return r;
 	}
-	return r;
+	return r == -ENOENT ? 0 : r;
 }
 
 int record_open(struct store *s, struct error *e)
@@ -399,14 +323,14 @@ void record_rolled_back(struct store *s, unsigned int depth)
 
 json_t *record_committed(struct store *s)
 {
-	struct record_head head;
+	struct event_mark head;
 	struct error e = ERROR_NULL;
 	json_t *rows, *row;
 	size_t i;
 
 	if (json_array_size(s->record.pending) == 0)
 		return NULL;
-	if (head_read(s, &head, &e) == 0 && head_file_write(s, &head, &e) < 0) {
+	if (event_mark_read(s, EVENT_HEAD, &head, &e) == 0 && head_file_write(s, &head, &e) < 0) {
 		log_error("%s", e.text);
 		snprintf(s->trouble, sizeof(s->trouble), "%s", e.text);
 	}

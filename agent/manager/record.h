@@ -29,9 +29,10 @@
 #include "common/encode.h"
 #include "common/errors.h"
 #include "manager/store.h"
+#include "manager/store-event.h"
 
 #define RECORD_ROW_MAX		16384U	/* bytes of a row as text */
-#define RECORD_HASH_SIZE	65U	/* SHA-256 in hexadecimal, with the NUL */
+#define RECORD_HASH_SIZE	EVENT_HASH_SIZE
 #define RECORD_USER_MANAGER	"manager"	/* what the manager does by itself */
 /** RECORD_TYPE_OPERATION - of what is done with keys and has no type of its own */
 #define RECORD_TYPE_OPERATION	"com.vmware.vc.crypto.Operation"
@@ -151,8 +152,8 @@ int record_verify(struct store *s, uint64_t *ret_rows, uint64_t *ret_bad_seq,
 #define RECORD_KEEP_MIN		100U
 /** RECORD_CUT_MIN - fewer rows are not worth the two that a cut adds */
 #define RECORD_CUT_MIN		100U
-/** RECORD_CUT_MAX - rows that are cut away at a time */
-#define RECORD_CUT_MAX		10000U
+/** RECORD_CUT_MAX - rows that are cut away at a time, under one hold of the lock */
+#define RECORD_CUT_MAX		1000U
 
 /**
  * struct record_keep - how many old rows stay

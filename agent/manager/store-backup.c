@@ -12,6 +12,7 @@
 
 #include "common/cleanup.h"
 #include "common/fileio.h"
+#include "manager/store-sql.h"
 
 #define COPY_FILE	"backup.tmp"	/* in the manager's folder */
 #define STEP_PAGES	64		/* that are copied under one hold of the lock */
@@ -81,7 +82,7 @@ static int copy_pages(struct store *s, sqlite3 *to, struct error *e)
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	backup = sqlite3_backup_init(to, "main", s->db, "main");
+	backup = sqlite3_backup_init(to, "main", s->db->sqlite, "main");
 	pthread_mutex_unlock(&s->lock);
 	if (!backup)
 		return copy_failed(sqlite3_errcode(to), "begin a backup of the database", e);
@@ -89,6 +90,7 @@ static int copy_pages(struct store *s, sqlite3 *to, struct error *e)
 		pthread_mutex_lock(&s->lock);
 		rc = sqlite3_backup_step(backup, STEP_PAGES);
 		pthread_mutex_unlock(&s->lock);
+		store_rest(s);
 	} while (rc == SQLITE_OK);
 	pthread_mutex_lock(&s->lock);
 	sqlite3_backup_finish(backup);
@@ -186,7 +188,7 @@ int store_backup(struct store *s, int fd, struct store_copy *ret, struct error *
 
 static int take_head(void *head, int n, char **values, char **names)
 {
-	struct record_head *ret = head;
+	struct event_mark *ret = head;
 
 	(void)names;
 	if (n != 2 || !values[0] || !values[1])
@@ -201,7 +203,7 @@ static int put_head(int dir_fd, sqlite3 *db, struct error *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct store s = { .dir = RECORD_HEAD_FILE };
-	struct record_head head = { .hash = RECORD_HASH_ZERO };
+	struct event_mark head = { .hash = RECORD_HASH_ZERO };
 	int rc = sqlite3_exec(db, "SELECT seq, hash FROM event_head WHERE one = 1", take_head, &head,
 			      NULL);
 

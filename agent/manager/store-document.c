@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store's documents. */
-#include "manager/store-internal.h"
+#include "manager/store-sql.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -203,7 +203,7 @@ static int write_draft(struct store *s, void *userdata, struct error *e)
 		r = sql_text(s, stmt, 3, draft->body, e);
 	if (r == 0)
 		r = sql_step(s, stmt, e);
-	if (r == 0 && draft->must_exist && sqlite3_changes(s->db) == 0)
+	if (r == 0 && draft->must_exist && sqlite3_changes(s->db->sqlite) == 0)
 		return no_such(draft->kind, draft->id, e);
 	return r;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The store from inside: one connection to SQLite, statements kept prepared, the
- * space in reserve, and what the record of events keeps in memory.
+ * The store from inside, whatever database it stands on: transactions, the space in
+ * reserve, and what the record of events keeps in memory.
  */
 #ifndef MANAGER_STORE_INTERNAL_H
 #define MANAGER_STORE_INTERNAL_H
 
 #include <pthread.h>
-#include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "common/lock.h"
 #include "manager/store.h"
@@ -16,13 +16,8 @@
 #define STORE_RESERVE_FILE	"reserve"
 #define STORE_RESERVE_SIZE	((uint64_t)8 << 20)	/* bytes: thousands of events */
 #define STORE_APPLICATION_ID	0x766d636d		/* "vmcm" */
-#define STORE_STATEMENTS	64U
 
-struct statement {
-	char *sql;
-	sqlite3_stmt *stmt;
-	uint64_t used;
-};
+struct database;	/* store-sql.h */
 
 /**
  * struct store_record - the newest rows on their way out
@@ -41,20 +36,21 @@ struct store_record {
 /**
  * struct store
  * @lock: recursive; a transaction holds it once for each of its levels
+ * @waiting: threads that want it
  * @depth: levels of the transaction that is open; under the lock
  * @dir_fd: the folder; its flock(2) keeps other managers out
+ * @db: the connection
  * @reserve: bytes that the reserve has
  * @released: how often it has been given back
  * @trouble: why the last write failed; empty when it went well
  */
 struct store {
 	pthread_mutex_t lock;
+	atomic_uint waiting;
 	unsigned int depth;
 	int dir_fd;
 	char *dir;
-	sqlite3 *db;
-	struct statement statements[STORE_STATEMENTS];
-	uint64_t clock;
+	struct database *db;
 	uint64_t reserve;
 	unsigned int released;
 	char trouble[ERROR_TEXT_SIZE];
@@ -63,39 +59,21 @@ struct store {
 
 static inline pthread_mutex_t *store_lock(struct store *s)
 {
-	return mutex_lock(&s->lock);
+	pthread_mutex_t *lock;
+
+	atomic_fetch_add(&s->waiting, 1);
+	lock = mutex_lock(&s->lock);
+	atomic_fetch_sub(&s->waiting, 1);
+	return lock;
 }
 
-/* store-sql.c: all of it under the lock */
-
-/** sql_fail() - the words and the errno for what SQLite answered */
-int sql_fail(struct store *s, int rc, const char *what, struct error *e);
-
-/** sql_prepare() - a statement from the cache, to be given back by sql_done() */
-int sql_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct error *e);
-
-/** sql_text(), sql_number() - bind; the text must live until sql_done() */
-int sql_text(struct store *s, sqlite3_stmt *stmt, int index, const char *text, struct error *e);
-int sql_number(struct store *s, sqlite3_stmt *stmt, int index, uint64_t number,
-	       struct error *e);
-
 /**
- * sql_step() - gives the reserve back and tries again when the disk is full
+ * store_rest() - let others have the lock, between two holds of a long walk
  *
- * Return: 1: a row; 0: no more; or why not.
+ * A mutex goes to whoever comes first: who takes it again at once keeps it from those
+ * that have waited.
  */
-int sql_step(struct store *s, sqlite3_stmt *stmt, struct error *e);
-
-/** sql_run() - a statement without parameters, to its end */
-int sql_run(struct store *s, const char *sql, struct error *e);
-
-/** sql_column() - text of a column; NULL when it is none */
-const char *sql_column(sqlite3_stmt *stmt, int column, size_t *ret_size);
-
-void sql_done(sqlite3_stmt **stmt);
-void sql_close(struct store *s);
-
-#define _cleanup_statement_ __attribute__((cleanup(sql_done)))
+void store_rest(struct store *s);
 
 /* store-schema.c */
 int schema_open(struct store *s, struct error *e);

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The database of the store: how it is opened, whose it is, and its versions. */
-#include "manager/store-internal.h"
+#include "manager/store-sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 
 #define FIELD_INDEX(name)								\
 	"CREATE INDEX document_" name " ON document(kind, " name ") WHERE " name " IS NOT NULL"
@@ -47,8 +49,27 @@ static const char *const version_2[] = {
 	NULL,
 };
 
+#define FROM_ROW(name) name " = json_extract(row, '$." name "')"
+
+/* What is searched for in events, so that a search parses no JSON. Time has no index: a
+ * search goes by numbers, which rise with it. */
+static const char *const version_3[] = {
+	"ALTER TABLE event ADD COLUMN time TEXT",
+	"ALTER TABLE event ADD COLUMN user TEXT",
+	"ALTER TABLE event ADD COLUMN operation TEXT",
+	"ALTER TABLE event ADD COLUMN type TEXT",
+	"ALTER TABLE event ADD COLUMN key TEXT",
+	"ALTER TABLE event ADD COLUMN host TEXT",
+	"UPDATE event SET " FROM_ROW("time") ", " FROM_ROW("user") ", " FROM_ROW("operation") ", "
+		FROM_ROW("type") ", " FROM_ROW("key") ", " FROM_ROW("host")
+		" WHERE json_valid(row)",	/* what was tampered with stays for all to see */
+	"CREATE INDEX event_key ON event(key) WHERE key IS NOT NULL",
+	"CREATE INDEX event_host ON event(host) WHERE host IS NOT NULL",
+	NULL,
+};
+
 /* What takes version N to N + 1. */
-static const char *const *const migrations[] = { version_1, version_2 };
+static const char *const *const migrations[] = { version_1, version_2, version_3 };
 
 #define VERSION ((int64_t)ARRAY_SIZE(migrations))
 
@@ -219,6 +240,14 @@ static int migrate(struct store *s, void *userdata, struct error *e)
 	return sql_run(s, version, e);
 }
 
+/* A record of many years takes minutes, of which the service's manager gives us one. */
+static void announce(const struct store *s, int64_t version)
+{
+	log_notice("%s/" STORE_FILE " is brought from version %lld to %lld, which may take minutes",
+		   s->dir, (long long)version, (long long)VERSION);
+	sd_notify(/* unset_environment= */ 0, "EXTEND_TIMEOUT_USEC=3600000000");
+}
+
 int schema_open(struct store *s, struct error *e)
 {
 	_cleanup_free_ char *path = NULL;
@@ -230,14 +259,19 @@ int schema_open(struct store *s, struct error *e)
 		return r;
 	if (asprintf(&path, "%s/" STORE_FILE, s->dir) < 0)
 		return error_oom(e);
-	rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+	s->db = calloc(1, sizeof(*s->db));
+	if (!s->db)
+		return error_oom(e);
+	rc = sqlite3_open_v2(path, &s->db->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
 			     SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return sql_fail(s, rc, "open", e);
-	harden(s->db);
+	harden(s->db->sqlite);
 	r = configure(s, e);
 	if (r == 0)
 		r = check_owner(s, &version, e);
+	if (r == 0 && version > 0 && version < VERSION)
+		announce(s, version);
 	for (; r == 0 && version < VERSION; version++)
 		r = store_write(s, migrate, &version, e);
 	return r;

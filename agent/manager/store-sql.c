@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store's statements: prepared once, bound, and their failures in words. */
-#include "manager/store-internal.h"
+#include "manager/store-sql.h"
 
 #include <errno.h>
 #include <string.h>
@@ -49,7 +49,7 @@ int sql_fail(struct store *s, int rc, const char *what, struct error *e)
 		return error_fail(e, failure->code, "Cannot %s %s/" STORE_FILE ": %s", what,
 				  s->dir, failure->text);
 	return error_fail(e, EIO, "Cannot %s %s/" STORE_FILE ": %s (SQLite %d)", what, s->dir,
-			  s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc), rc);
+			  s->db ? sqlite3_errmsg(s->db->sqlite) : sqlite3_errstr(rc), rc);
 }
 
 /* The place of a statement: its own, a free one, or the one longest unused. */
@@ -59,7 +59,7 @@ static struct statement *find_statement(struct store *s, const char *sql)
 	size_t i;
 
 	for (i = 0; i < STORE_STATEMENTS; i++) {
-		struct statement *at = &s->statements[i];
+		struct statement *at = &s->db->statements[i];
 
 		if (at->sql && strcmp(at->sql, sql) == 0)
 			return at;
@@ -84,13 +84,13 @@ int sql_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err
 	int rc;
 
 	/* A transaction that SQLite gave up: nothing of it may become permanent. */
-	if (s->depth > 0 && sqlite3_get_autocommit(s->db))
+	if (s->depth > 0 && sqlite3_get_autocommit(s->db->sqlite))
 		return error_fail(e, ECANCELED,
 				  "Cannot write %s/" STORE_FILE ": the transaction failed before",
 				  s->dir);
 	if (!at)
 		return error_fail(e, EMFILE, "Too many statements are under way in the database");
-	at->used = ++s->clock;
+	at->used = ++s->db->clock;
 	if (at->sql && strcmp(at->sql, sql) == 0) {
 		*ret = at->stmt;
 		return 0;
@@ -99,12 +99,12 @@ int sql_prepare(struct store *s, const char *sql, sqlite3_stmt **ret, struct err
 	at->sql = strdup(sql);
 	if (!at->sql)
 		return error_oom(e);
-	rc = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &at->stmt, NULL);
+	rc = sqlite3_prepare_v3(s->db->sqlite, sql, -1, SQLITE_PREPARE_PERSISTENT, &at->stmt, NULL);
 	if (rc != SQLITE_OK) {
 		forget(at);
 		return sql_fail(s, rc, "use", e);
 	}
-	at->used = s->clock;
+	at->used = s->db->clock;
 	*ret = at->stmt;
 	return 0;
 }
@@ -126,12 +126,12 @@ int sql_number(struct store *s, sqlite3_stmt *stmt, int index, uint64_t number, 
 
 int sql_step(struct store *s, sqlite3_stmt *stmt, struct error *e)
 {
-	bool alone = sqlite3_get_autocommit(s->db);
+	bool alone = sqlite3_get_autocommit(s->db->sqlite);
 	int rc = sqlite3_step(stmt);
 
 	/* Where SQLite has rolled a transaction back with it, only its caller can try again. */
 	if ((rc & 0xff) == SQLITE_FULL && reserve_release(s) &&
-	    (alone || !sqlite3_get_autocommit(s->db))) {
+	    (alone || !sqlite3_get_autocommit(s->db->sqlite))) {
 		sqlite3_reset(stmt);
 		rc = sqlite3_step(stmt);
 	}
@@ -178,8 +178,11 @@ void sql_close(struct store *s)
 {
 	size_t i;
 
+	if (!s->db)
+		return;
 	for (i = 0; i < STORE_STATEMENTS; i++)
-		forget(&s->statements[i]);
-	sqlite3_close(s->db);
+		forget(&s->db->statements[i]);
+	sqlite3_close(s->db->sqlite);
+	free(s->db);
 	s->db = NULL;
 }

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The store: opening, transactions, and how it is. */
-#include "manager/store-internal.h"
+#include "manager/store-sql.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/log.h"
+
+#define REST_NS	100000	/* for a thread that waits to wake up and take the lock */
+#define RESTS	500	/* on a machine that is busy */
 
 static int make_lock(struct store *s, struct error *e)
 {
@@ -98,7 +102,7 @@ int store_begin(struct store *s, struct error *e)
 {
 	int r;
 
-	pthread_mutex_lock(&s->lock);
+	store_lock(s);
 	if (s->depth == STORE_DEPTH_MAX)
 		r = error_fail(e, E2BIG, "Too many transactions inside each other");
 	else if (s->depth > 0)
@@ -122,7 +126,7 @@ static void undo(struct store *s)
 
 	s->depth--;
 	record_rolled_back(s, s->depth);
-	if (sqlite3_get_autocommit(s->db))
+	if (sqlite3_get_autocommit(s->db->sqlite))
 		return;
 	if (s->depth == 0) {
 		r = sql_run(s, "ROLLBACK", &e);
@@ -188,6 +192,37 @@ void store_rollback(struct store *s)
 		undo(s);
 		pthread_mutex_unlock(&s->lock);
 	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void store_rest(struct store *s)
+{
+	const struct timespec some = { .tv_nsec = REST_NS };
+	int i;
+
+	/* Those that come meanwhile are no reason to rest for ever. */
+	for (i = 0; i < RESTS && atomic_load(&s->waiting) > 0; i++)
+		nanosleep(&some, NULL);
+}
+
+int store_hold(struct store *s, unsigned int ms, struct error *e)
+{
+	struct timespec until;
+	int r;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	atomic_fetch_add(&s->waiting, 1);
+	r = pthread_mutex_clocklock(&s->lock, CLOCK_MONOTONIC, &until);
+	atomic_fetch_sub(&s->waiting, 1);
+	return r == 0 ? 0 : error_fail(e, EBUSY, "%s/" STORE_FILE " is busy: try again", s->dir);
+}
+
+void store_let_go(struct store *s)
+{
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -113,6 +113,18 @@ int store_update(struct store *s, const char *kind, const char *id, const json_t
 int store_delete(struct store *s, const char *kind, const char *id, struct error *e);
 
 /**
+ * store_hold() - have the store to oneself, if that is possible soon
+ * @ms: how long to wait at most
+ *
+ * For a thread that must not wait for a disk: what it asks until store_let_go() waits
+ * for nobody.
+ *
+ * Return: 0; -EBUSY: others had it all the time.
+ */
+int store_hold(struct store *s, unsigned int ms, struct error *e);
+void store_let_go(struct store *s);
+
+/**
  * struct store_status - for /about and the journal
  * @healthy: the reserve is whole and the last write went well
  * @reserve: bytes in reserve

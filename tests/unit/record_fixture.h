@@ -10,6 +10,17 @@
 #include "manager/record.h"
 #include "manager/store.h"
 
+#define EVENT_FIELDS "id, object, vm, time, user, operation, type, key, host"
+
+/* Makes a database one of the version before, or of the first one. */
+#define TO_VERSION_2									\
+	"DROP INDEX event_key; DROP INDEX event_host;"					\
+	" ALTER TABLE event DROP COLUMN time; ALTER TABLE event DROP COLUMN user;"	\
+	" ALTER TABLE event DROP COLUMN operation; ALTER TABLE event DROP COLUMN type;"	\
+	" ALTER TABLE event DROP COLUMN key; ALTER TABLE event DROP COLUMN host;"	\
+	" PRAGMA user_version = 2"
+#define TO_VERSION_1 TO_VERSION_2 "; DROP TABLE event_anchor; PRAGMA user_version = 1"
+
 static const struct record_event key_new = {
 	.user = "alice", .operation = "key.new", .type = "vim.event.VmReconfiguredEvent",
 	.object = "vm:1", .key = "p/k", .host = "h1", .vm = "1",

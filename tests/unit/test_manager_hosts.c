@@ -4,6 +4,8 @@
  */
 #include "manager_fixture.h"
 
+#include <pthread.h>
+
 #include "common/json.h"
 #include "manager/host_change.h"
 #include "manager/host_mode.h"
@@ -166,6 +168,39 @@ static void a_host_leaves_no_attached_disk_behind(void **state)
 	member_is("host", KVM1, "name", "kvm1");
 }
 
+static void *dial(void *r)
+{
+	struct error own = ERROR_NULL;
+
+	*(int *)r = host_dialled(&manager, KVM1, "kvm1", &own);
+	if (*(int *)r < 0)
+		unit_speaks(&own, "busy");
+	return NULL;
+}
+
+static int dial_elsewhere(void)
+{
+	pthread_t thread;
+	int r = 1;
+
+	assert_int_equal(pthread_create(&thread, NULL, dial, &r), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	return r;
+}
+
+/* Who dials is looked up by the thread that serves all connections: it does not wait. */
+static void test_dials_while_the_store_is_busy(void **state)
+{
+	(void)state;
+	assert_int_equal(dial_elsewhere(), 0);
+	must(store_begin(store, &e));
+	assert_int_equal(dial_elsewhere(), -EBUSY);
+	store_rollback(store);
+	assert_int_equal(dial_elsewhere(), 0);
+	assert_int_equal(host_dialled(&manager, KVM1, "another", &e), -EACCES);
+	assert_int_equal(dial_elsewhere(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +208,7 @@ int main(void)
 		hosts_test(a_disk_is_where_it_is_attached),
 		hosts_test(disabling_waits_for_disks_and_a_reboot),
 		hosts_test(a_host_leaves_no_attached_disk_behind),
+		cmocka_unit_test_setup_teardown(test_dials_while_the_store_is_busy, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("hosts", tests, unit_setup, NULL);

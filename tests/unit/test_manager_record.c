@@ -249,6 +249,57 @@ static void test_filters(void **state)
 	unit_remove_dir(dir);
 }
 
+/* What a search looks at under one hold of the lock ends in the middle of what it finds. */
+static void test_windows(void **state)
+{
+	static const int counts[] = { 1, 255, 256, 257, 1023, 1024, 1025, 2500 };
+	struct record_event rare = { .user = "rare", .operation = "o", .key = "k" };
+	struct record_filter f = { .user = "alice" };
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+	int i, n = 2500;
+
+	(void)state;
+	unit_make_dir(dir);
+	s = open_store(dir);
+	assert_int_equal(store_begin(s, &e), 0);
+	assert_int_equal(record_note(s, &rare, "x", &e), 0);
+	for (i = 0; i < n; i++)
+		assert_int_equal(record_note(s, &key_new, "x", &e), 0);
+	assert_int_equal(record_note(s, &rare, "x", &e), 0);
+	assert_int_equal(store_commit(s, &e), 0);
+	for (i = 0; i < (int)ARRAY_SIZE(counts); i++) {
+		_cleanup_json_ json_t *rows = NULL, *newest = NULL;
+
+		f.limit = (uint64_t)counts[i];
+		f.newest = false;
+		rows = read_rows(s, &f);
+		f.newest = true;
+		newest = read_rows(s, &f);
+		assert_int_equal(json_array_size(rows), counts[i]);
+		assert_int_equal(json_array_size(newest), counts[i]);
+		assert_int_equal(json_integer_value(json_object_get(json_array_get(rows, 0), "seq")), 2);
+		assert_int_equal(json_integer_value(json_object_get(
+			json_array_get(newest, (size_t)counts[i] - 1), "seq")), n + 1);
+	}
+	assert_int_equal(count(s, (struct record_filter){ .key = "k" }), 2);
+	assert_int_equal(count(s, (struct record_filter){ .key = "k", .limit = 2, .newest = true }), 2);
+	assert_int_equal(count(s, (struct record_filter){ .key = "k", .limit = 1, .newest = true,
+							  .before_seq = 2500 }), 1);
+	assert_int_equal(count(s, (struct record_filter){ .before_seq = 1 }), 0);
+	assert_int_equal(count(s, (struct record_filter){ .before_seq = 11, .since_seq = 5 }), 5);
+	/* Numbers far away, which no walk by windows would reach in a lifetime. */
+	store_free(s);
+	run_sql(dir, "DELETE FROM event WHERE seq BETWEEN 5 AND 2490;"
+		     " UPDATE event SET seq = 1000000000000000 WHERE seq = 2502");
+	s = open_store(dir);
+	assert_int_equal(count(s, (struct record_filter){ .key = "k" }), 2);
+	assert_int_equal(count(s, (struct record_filter){ .key = "k", .limit = 2, .newest = true }), 2);
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
 static void test_any_text_can_be_recorded(void **state)
 {
 	_cleanup_json_ json_t *rows = NULL, *data = json_object();
@@ -413,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_killed_before_outcome),
 		cmocka_unit_test(test_transactions),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_any_text_can_be_recorded),
 		cmocka_unit_test(test_no_secret_stays),
 		cmocka_unit_test(test_csv),

@@ -129,20 +129,29 @@ static void test_altered(void **state)
 	tamper("UPDATE event SET row = 'x' WHERE seq = 5", 5);
 	tamper("UPDATE event SET object = 'vm:2' WHERE seq = 4", 4);
 	tamper("UPDATE event SET vm = NULL WHERE seq = 4", 4);
+	/* what keeps it from being found */
+	tamper("UPDATE event SET user = 'bob' WHERE seq = 4", 4);
+	tamper("UPDATE event SET key = NULL WHERE seq = 4", 4);
+	tamper("UPDATE event SET host = '' WHERE seq = 4", 4);
+	tamper("UPDATE event SET operation = 'x', type = 'x' WHERE seq = 4", 4);
+	tamper("UPDATE event SET time = '2001-01-01T00:00:00Z' WHERE seq = 4", 4);
 	tamper("UPDATE event SET hash = replace(hash, substr(hash, 1, 1), '-') WHERE seq = 3", 3);
 	/* the newest: its hash, too, and what the database says of it */
 	tamper("UPDATE event SET row = replace(row, 'alice', 'malice'), hash = printf('%064d', 7)"
 	       " WHERE seq = 6" HEAD_OF("6"), 6);
 }
 
+#define COPY(to, from) "INSERT INTO event(seq, row, hash, " EVENT_FIELDS ") SELECT " to		\
+	", row, hash, " EVENT_FIELDS " FROM event WHERE seq = " from
+
 static void test_reordered_and_added(void **state)
 {
 	(void)state;
 	tamper("UPDATE event SET seq = 99 WHERE seq = 3; UPDATE event SET seq = 3 WHERE seq = 4;"
 	       " UPDATE event SET seq = 4 WHERE seq = 99", 3);
-	tamper("INSERT INTO event SELECT 7, row, hash, id, object, vm FROM event WHERE seq = 6", 7);
-	tamper("INSERT INTO event SELECT 0, row, hash, id, object, vm FROM event WHERE seq = 6", 1);
-	tamper("INSERT INTO event SELECT -5, row, hash, id, object, vm FROM event WHERE seq = 6", 1);
+	tamper(COPY("7", "6"), 7);
+	tamper(COPY("0", "6"), 1);
+	tamper(COPY("-5", "6"), 1);
 }
 
 /* While it runs nobody else can write, but the file beside it can be changed. */

@@ -130,7 +130,8 @@ static void test_more_was_cut(void **state)
 	       "DELETE FROM event WHERE seq <= 200", 200);
 	tamper("DELETE FROM event_anchor", 1);
 	tamper("UPDATE event_anchor SET hash = printf('%064d', 7)", 151);
-	tamper("INSERT INTO event SELECT 7, row, hash, id, object, vm FROM event WHERE seq = 160", 151);
+	tamper("INSERT INTO event(seq, row, hash, " EVENT_FIELDS ") SELECT 7, row, hash, " EVENT_FIELDS
+	       " FROM event WHERE seq = 160", 151);
 	tamper("UPDATE event SET row = replace(row, '\"to\":150', '\"to\":149') WHERE seq = 401", 401);
 }
 
@@ -159,18 +160,81 @@ static void test_broken_stays(void **state)
 	unit_remove_dir(dir);
 }
 
-/* A store of the version before has no anchor, and gets the table for one. */
-static void test_from_version_1(void **state)
+static size_t found(struct store *s, struct record_filter f)
 {
+	_cleanup_json_ json_t *rows = read_rows(s, &f);
+
+	return json_array_size(rows);
+}
+
+/* A store of an earlier version has no anchor, or no columns for what is searched. */
+static void from_version(const char *sql)
+{
+	const struct record_keep keep = { .rows = 250 };
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+
+	s = make(dir);
+	store_free(s);
+	run_sql(dir, sql);
+	s = open_store(dir);
+	verified(s, ROWS, 0);
+	add_rows(s, 1);
+	assert_int_equal(found(s, (struct record_filter){ .key = "p/k", .host = "h1" }), ROWS + 1);
+	assert_int_equal(found(s, (struct record_filter){ .user = "alice", .operation = "key.new" }),
+			 ROWS + 1);
+	assert_int_equal(found(s, (struct record_filter){ .type = "vim.event.VmReconfiguredEvent",
+							  .from = time_now() - DAY_S }), ROWS + 1);
+	assert_int_equal(found(s, (struct record_filter){ .to = time_now() - DAY_S }), 0);
+	assert_int_equal(record_cut(s, &keep, time_now(), &e), 0);
+	verified(s, 252, 151);
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
+/* What was tampered with in an earlier version keeps no manager from starting. */
+static void test_broken_in_an_earlier_version(void **state)
+{
+	struct error e = ERROR_NULL;
+	uint64_t bad = 0;
 	struct store *s;
 	char dir[64];
 
 	(void)state;
 	s = make(dir);
 	store_free(s);
-	run_sql(dir, "DROP TABLE event_anchor; PRAGMA user_version = 1");
+	run_sql(dir, TO_VERSION_2 "; UPDATE event SET row = 'x' WHERE seq = 17");
 	s = open_store(dir);
-	verified(s, ROWS, 0);
+	assert_int_equal(record_verify(s, NULL, &bad, NULL, &e), -EBADMSG);
+	assert_int_equal(bad, 17);
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
+static void test_from_earlier_versions(void **state)
+{
+	(void)state;
+	from_version(TO_VERSION_2);
+	from_version(TO_VERSION_1);
+}
+
+/* What a first cut after years finds: more than one cut takes. */
+static void test_cuts_in_parts(void **state)
+{
+	const struct record_keep keep = { .days = 30 };
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+
+	(void)state;
+	s = make(dir);
+	add_rows(s, 2 * RECORD_CUT_MAX);
+	assert_int_equal(record_cut(s, &keep, time_now() + 31 * DAY_S, &e), 1);
+	verified(s, ROWS + RECORD_CUT_MAX + 2, RECORD_CUT_MAX);
+	assert_int_equal(record_cut(s, &keep, time_now() + 31 * DAY_S, &e), 1);
+	assert_int_equal(record_cut(s, &keep, time_now() + 31 * DAY_S, &e), 0);
+	verified(s, RECORD_KEEP_MIN + 2, 2 * RECORD_CUT_MAX + ROWS + 4 - RECORD_KEEP_MIN);
 	store_free(s);
 	unit_remove_dir(dir);
 }
@@ -182,7 +246,9 @@ int main(void)
 		cmocka_unit_test(test_keeps_so_long),
 		cmocka_unit_test(test_more_was_cut),
 		cmocka_unit_test(test_broken_stays),
-		cmocka_unit_test(test_from_version_1),
+		cmocka_unit_test(test_from_earlier_versions),
+		cmocka_unit_test(test_broken_in_an_earlier_version),
+		cmocka_unit_test(test_cuts_in_parts),
 	};
 
 	return cmocka_run_group_tests(tests, unit_setup, NULL);

@@ -309,7 +309,7 @@ static void test_foreign_files(void **state)
 	store_free(open_store(dir));
 	run_sql(dir, "PRAGMA user_version = 99");
 	refused(dir, -EPROTONOSUPPORT, "update the manager");
-	run_sql(dir, "PRAGMA user_version = 2");
+	run_sql(dir, "PRAGMA user_version = 3");
 	store_free(open_store(dir));
 	/* Its own header, and then nothing that holds. */
 	fd = open(unit_path(dir, "manager.db"), O_WRONLY | O_CLOEXEC);
