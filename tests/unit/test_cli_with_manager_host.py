@@ -7,6 +7,7 @@ The host dials the manager through a relay, so that it can be away while both go
 
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ import urllib.request
 from kmip.core import enums
 from kmip.pie.client import ProxyKmipClient
 
+import openapi
 import pykmip
 from tap import BUILD, ctl, equal, run
 
@@ -116,6 +118,23 @@ def refused(says, *words, status=1):
     result = anna(*words)
     equal(result.returncode, status, (words, result.stdout, result.stderr))
     assert says in result.stderr, (words, result.stderr)
+
+
+def ask(method, target, status, body=None):
+    """A request as it is, its answer held against openapi.yaml."""
+    context = ssl.create_default_context(cafile=path("ca.pem"))
+    connection = http.client.HTTPSConnection("localhost", PORT, timeout=60, context=context)
+    with open(path("session"), encoding="ascii") as file:
+        headers = {"Authorization": "Bearer " + file.read().strip()}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    connection.request(method, "/api/v1" + target, None if body is None else json.dumps(body), headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    equal(answer.status, status, (method, target, text))
+    openapi.check(method, target, answer.status, answer.getheader("Content-Type"), text)
+    return json.loads(text) if text else None
 
 
 def agent(*words):
@@ -349,6 +368,27 @@ def a_host_has_a_default_provider_of_its_own():
     refused("none", "provider", "default", "kms", "--host", "none")
 
 
+def what_a_host_answers_is_as_described():
+    """Through the interface itself; attaching needs the kernel module."""
+    here = host()["id"]
+    equal(ask("POST", f"/hosts/{here}/enable", 200, {})["mode"], "safe")
+    with open(path("second"), "wb") as file:
+        file.truncate(64 << 20)
+    made = ask("POST", "/disks", 201, {"host": here, "vm": VM, "device": path("second"), "disk": "d", "key_bits": 256})
+    equal((made["vm"], made["disk"], made["attached"]), ("web", "d", False))
+    disk = "/disks/" + made["dek"]
+    until("the manager knows it", lambda: made["dek"] in [row["id"] for row in good("disk", "list")["disks"]])
+    equal(ask("GET", disk, 200)["host"], here)
+    equal(ask("POST", disk + "/lock", 200, {"host": here})["locked"], True)
+    equal(ask("POST", disk + "/unlock", 200, {"host": here})["locked"], False)
+    ask("POST", disk + "/attach", 500, {"host": here, "device": path("second"), "name": "x"})
+    provider, = [row["id"] for row in good("provider", "list")["providers"]]
+    ask("PUT", f"/defaults/hosts/{here}", 200, {"provider": provider})
+    ask("DELETE", f"/defaults/hosts/{here}", 204)
+    with open(path("second"), "r+b") as file:
+        file.write(bytes(16 << 20))
+
+
 def a_disk_that_is_gone_is_forgotten():
     with open(path("old"), "wb") as file:
         file.truncate(64 << 20)
@@ -437,7 +477,8 @@ try:
     run([a_host_joins, the_first_disk_enables_its_host_for_who_may, a_policy_enables_a_host_at_once,
          a_key_is_added_for_a_vm, keys_go_with_their_vm, who_is_away_forgets_when_it_is_back,
          a_host_that_is_moved_while_it_is_away_forgets_too, a_disk_that_the_host_knows_holds_its_key,
-         a_host_has_a_default_provider_of_its_own, a_disk_that_is_gone_is_forgotten,
+         a_host_has_a_default_provider_of_its_own, what_a_host_answers_is_as_described,
+         a_disk_that_is_gone_is_forgotten,
          a_key_is_removed_and_destroyed, tokens_go_with_their_cluster, slow_requests_leave_room_for_others,
          a_host_is_disabled_and_removed])
 finally:
