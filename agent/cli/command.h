@@ -63,6 +63,8 @@ enum cli_kind {
  * @value: the word for the value in the usage line; %NULL for a flag
  * @kind: see &enum cli_kind
  * @required: an option that must be given (positional arguments all must)
+ * @optional: the first positional argument, which may be left out where the option of
+ *	the same name is given instead
  * @choices: the values allowed, with ``|`` between them; %NULL for any
  * @excludes: name of an option that may not come together with this one
  * @member: the member of the request where it is not called @name
@@ -74,6 +76,7 @@ struct cli_param {
 	const char *value;
 	enum cli_kind kind;
 	bool required;
+	bool optional;
 	const char *choices;
 	const char *excludes;
 	const char *member;
@@ -104,6 +107,7 @@ enum cli_secret {
  * struct cli_command - one noun and verb
  * @noun: the first word
  * @verb: the second word; %NULL where the noun stands alone
+ * @alias: another word for the second one; %NULL for none
  * @op: name of the operation in the agent's protocol; %NULL for the manager's
  * @route: method and path of the manager's interface, ``{NAME}`` standing for the
  *	argument of that name; %NULL for the agent's
@@ -120,8 +124,8 @@ enum cli_secret {
  * @saved_base64: @saved is in base64, and the file gets the bytes
  * @saved: with @route: the member of the answer that the %CLI_OUT_FILE is for, which is
  *	printed nowhere; %NULL where there is no such file
- * @verdict: member of the result that, when false, makes the exit status 1;
- *	%NULL where every result is a success
+ * @verdict: member of the result that makes the exit status 1 when it is false, or
+ *	says "red"; %NULL where every result is a success
  * @positionals: ends at the first one without a name
  * @options: ends at the first one without a name
  * @show: prints the result for a human; with @route, %NULL where @columns do
@@ -131,6 +135,7 @@ enum cli_secret {
 struct cli_command {
 	const char *noun;
 	const char *verb;
+	const char *alias;
 	const char *op;
 	const char *route;
 	const char *member;

@@ -44,11 +44,15 @@ const struct cli_command cli_commands[] = {
 "that this host keeps, sealed to the TPM. Back it up before the first disk is\n"
 "made. The first provider created becomes the default one.\n",
 		.positionals = {
-			{ .name = "type", .value = "native", .kind = CLI_TEXT,
+			{ .name = "type", .value = "native", .kind = CLI_TEXT, .optional = true,
 			  .choices = "native", .help = "kind of the key provider" },
 			PROVIDER_NAME,
 		},
-		.options = { REQUIRE_TPM, ALLOW_UNSEALED },
+		.options = {
+			{ .name = "type", .value = "native", .kind = CLI_TEXT,
+			  .choices = "native", .help = "the same as an option" },
+			REQUIRE_TPM, ALLOW_UNSEALED,
+		},
 		.show = show_provider_created,
 	},
 	{
@@ -69,7 +73,7 @@ const struct cli_command cli_commands[] = {
 		.show = show_provider_default,
 	},
 	{
-		.noun = "provider", .verb = "check", .op = "provider.check",
+		.noun = "provider", .verb = "check", .alias = "status", .op = "provider.check",
 		.summary = "try a key provider by wrapping and unwrapping a key",
 		.details = "The exit status is 1 when a check fails.\n",
 		.verdict = "ok",

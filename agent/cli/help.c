@@ -39,7 +39,7 @@ static void print_usage(FILE *out, const struct cli_command *c)
 	if (c->verb)
 		fprintf(out, " %s", c->verb);
 	for (const struct cli_param *p = c->positionals; p->name; p++)
-		fprintf(out, " %s", p->value);
+		fprintf(out, p->optional ? " [%s]" : " %s", p->value);
 	for (const struct cli_param *p = c->options; p->name; p++)
 		fprintf(out, " %s--%s%s%s%s", p->required ? "" : "[", p->name,
 			p->value ? " " : "", p->value ? p->value : "",
@@ -54,6 +54,8 @@ static void help_command(FILE *out, const struct cli_command *c)
 		c->verb ? c->verb : "", c->summary);
 	if (c->details)
 		fprintf(out, "\n%s", c->details);
+	if (c->alias)
+		fprintf(out, "\nAlso: vmcryptctl %s %s\n", c->noun, c->alias);
 	if (c->positionals[0].name)
 		fputs("\nArguments:\n", out);
 	for (const struct cli_param *p = c->positionals; p->name; p++)

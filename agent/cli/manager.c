@@ -335,7 +335,7 @@ static int take_answer(const struct cli_call *call, FILE *out, json_t *answer, s
 	}
 	if (fflush(out) != 0 || ferror(out))
 		return error_fail(e, EIO, "The result could not be written: %s", strerror(errno));
-	return c->verdict && json_is_false(json_object_get(answer, c->verdict)) ? EXIT_FAILED : EXIT_DONE;
+	return cli_verdict(c, answer);
 }
 
 /* The file comes first: one that cannot be made costs no token and no backup. */

@@ -137,14 +137,25 @@ static const struct cli_command commands[] = {
 		.positionals = { PROVIDER },
 	},
 	{
+		.noun = "provider", .verb = "check",
+		.route = "GET /providers/{provider}/status", .show = show_status,
+		.verdict = "state",
+		.summary = "the same; exit status 1 where nothing can be had of it",
+		.positionals = { PROVIDER },
+	},
+	{
 		.noun = "provider", .verb = "create", .route = "POST /providers",
 		COLUMNS(provider_fields),
 		.summary = "make a key provider; the first one is the default",
-		.positionals = { NAME("provider") },
+		.positionals = {
+			{ .name = "type", .value = "standard|native", .kind = CLI_TEXT,
+			  .optional = true, .choices = "standard|native",
+			  .help = "keys of key servers, or derived from a key of the manager" },
+			NAME("provider"),
+		},
 		.options = {
 			{ .name = "type", .value = "standard|native", .kind = CLI_TEXT,
-			  .required = true, .choices = "standard|native",
-			  .help = "keys of key servers, or derived from a key of the manager" },
+			  .choices = "standard|native", .help = "the same as an option" },
 			{ .name = "wrapping-key", .value = "KEY", .kind = CLI_TEXT,
 			  .excludes = "require-tpm",
 			  .help = "standard: key of servers that give keys only wrapped with it" },

@@ -49,7 +49,8 @@ static const struct option global_options[] = {
  * @argc: arguments not yet consumed, with one before them
  * @argv: these arguments; argv[0] is a consumed one
  * @seen: bit per option of the command that came
- * @n_positionals: positional arguments of the command that came
+ * @positionals: positional arguments of the command that came; %NULL behind them
+ * @n_positionals: how many
  * @e: where errors go
  */
 struct parser {
@@ -57,6 +58,7 @@ struct parser {
 	int argc;
 	char **argv;
 	uint32_t seen;
+	const char *positionals[CLI_POSITIONALS_MAX + 1];
 	unsigned int n_positionals;
 	struct error *e;
 };
@@ -262,15 +264,49 @@ static int set_option(struct parser *p, unsigned int index, const char *value)
 	return set_param(p, option, value);
 }
 
-static int set_positional(struct parser *p, const char *value)
+static unsigned int count_positionals(const struct cli_command *c)
 {
-	const struct cli_param *positional;
+	unsigned int n = 0;
 
-	positional = &p->call->command->positionals[p->n_positionals];
-	if (!positional->name)
+	while (c->positionals[n].name)
+		n++;
+	return n;
+}
+
+/* Which word is which is known when all are there. */
+static int keep_positional(struct parser *p, const char *value)
+{
+	if (p->n_positionals == count_positionals(p->call->command))
 		return usage_error(p, "one argument too many: \"%s\"", value);
-	p->n_positionals++;
-	return set_param(p, positional, value);
+	p->positionals[p->n_positionals++] = value;
+	return 0;
+}
+
+static bool seen_option(const struct parser *p, const char *name)
+{
+	const struct cli_command *c = p->call->command;
+
+	for (unsigned int i = 0; c->options[i].name; i++)
+		if (strcmp(c->options[i].name, name) == 0)
+			return p->seen & (UINT32_C(1) << i);
+	return false;
+}
+
+static int set_positionals(struct parser *p)
+{
+	const struct cli_param *param = p->call->command->positionals;
+	bool instead = param->optional && seen_option(p, param->name);
+	int r = 0;
+
+	if (instead)
+		param++;
+	for (const char *const *word = p->positionals; r == 0 && *word; word++, param++) {
+		if (!param->name && instead)
+			return usage_error(p, "--%s says it already: \"%s\" is one argument too many",
+					   p->call->command->positionals->name, p->positionals[0]);
+		r = set_param(p, param, *word);
+	}
+	return r == 0 && param->name ? usage_error(p, "argument %s is missing", param->value) : r;
 }
 
 static int set_manager(struct parser *p, const char *url)
@@ -360,7 +396,7 @@ static int take_option(struct parser *p, const struct option *options, int c,
 	case 'h':
 		return set_global(p, GLOBAL_HELP, NULL);
 	case 1:
-		return set_positional(p, optarg);
+		return keep_positional(p, optarg);
 	}
 	word = option_word(p);
 	if (is_abbreviated(word, options[index].name))
@@ -420,7 +456,8 @@ static const struct cli_command *find_command(const struct parser *p, const char
 	for (size_t i = 0; (c = cli_command_at(p->call->manager, i)); i++) {
 		if (strcmp(c->noun, noun) != 0)
 			continue;
-		if (!verb || !c->verb || strcmp(c->verb, verb) == 0)
+		if (!verb || !c->verb || strcmp(c->verb, verb) == 0 ||
+		    (c->alias && strcmp(c->alias, verb) == 0))
 			return c;
 	}
 	return NULL;
@@ -465,17 +502,14 @@ static int parse_arguments(struct parser *p)
 
 	r = parse_options(p, "-:h");
 	for (int i = 1; r == 0 && i < p->argc; i++)
-		r = set_positional(p, p->argv[i]);
+		r = keep_positional(p, p->argv[i]);
 	return r;
 }
 
 static int check_complete(const struct parser *p)
 {
 	const struct cli_command *c = p->call->command;
-	const struct cli_param *next = &c->positionals[p->n_positionals];
 
-	if (next->name)
-		return usage_error(p, "argument %s is missing", next->value);
 	for (unsigned int i = 0; c->options[i].name; i++)
 		if (c->options[i].required && !(p->seen & (UINT32_C(1) << i)))
 			return usage_error(p, "option --%s is missing",
@@ -497,6 +531,8 @@ int cli_parse(int argc, char **argv, struct cli_call *ret, struct error *e)
 	r = parse_command(&p);
 	if (r == 0 && call.command)
 		r = parse_arguments(&p);
+	if (r == 0 && call.command && call.action == CLI_RUN)
+		r = set_positionals(&p);
 	if (r == 0 && call.command && call.action == CLI_RUN)
 		r = check_complete(&p);
 	if (r < 0)

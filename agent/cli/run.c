@@ -128,6 +128,14 @@ static int take_event(struct exchange *x, const json_t *event, struct error *e)
 	return 0;
 }
 
+int cli_verdict(const struct cli_command *c, const json_t *result)
+{
+	const json_t *verdict = c->verdict ? json_object_get(result, c->verdict) : NULL;
+	const char *word = json_string_value(verdict);
+
+	return json_is_false(verdict) || (word && strcmp(word, "red") == 0) ? EXIT_FAILED : EXIT_DONE;
+}
+
 static int take_result(struct exchange *x, const json_t *result)
 {
 	const struct cli_command *c = x->call->command;
@@ -136,9 +144,7 @@ static int take_result(struct exchange *x, const json_t *result)
 		c->show(x->out, result);
 	else if (!c->show_event)
 		print_json(x->out, result, JSON_INDENT(2));
-	if (c->verdict && json_is_false(json_object_get(result, c->verdict)))
-		return EXIT_FAILED;
-	return EXIT_DONE;
+	return cli_verdict(c, result);
 }
 
 static int take_error(struct exchange *x, const struct wire_message *m,

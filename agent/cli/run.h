@@ -21,6 +21,13 @@
 int cli_run(const struct cli_call *call, FILE *out, FILE *err, struct error *e);
 
 /**
+ * cli_verdict() - what a result makes of the exit status
+ *
+ * Return: %EXIT_DONE; %EXIT_FAILED: see &cli_command.verdict.
+ */
+int cli_verdict(const struct cli_command *c, const json_t *result);
+
+/**
  * cli_print_error - print a failure as JSON
  * @out: where to
  * @e: the failure

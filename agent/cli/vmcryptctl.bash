@@ -54,8 +54,7 @@ _vmcryptctl_values() {
 	local noun=$1 verb=$2 value=$3
 
 	# Names at a manager would want a session
-	[ -z "$manager" ] || return 0
-	case $noun.$verb:$value in
+	case ${manager:+manager:}$noun.$verb:$value in
 	provider.*:NAME|disk.create:NAME)
 		_vmcryptctl_names provider ;;
 	disk.attach:NAME)

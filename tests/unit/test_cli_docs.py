@@ -149,6 +149,24 @@ def completion_knows_the_manager_s_commands():
     equal(completed("--manager", "https://localhost", ""), sorted({words[0] for words in every}))
     equal(completed("--manager", "https://localhost", "vm", ""),
           sorted(words[1] for words in every if words[0] == "vm"))
+    for words, choices in ((("provider", "create", ""), ["native", "standard"]),
+                           (("provider", "create", "--type", "s"), ["standard"]),
+                           (("event", "export", "--format", ""), ["csv", "json"]),
+                           (("disk", "attach", "d", "/dev/x", "n", "--key-loss", "q"), ["queue"]),
+                           # names that only the manager knows
+                           (("provider", "show", ""), [])):
+        equal(completed("--manager", "https://localhost", *words), choices, words)
+
+
+def both_take_the_same_words():
+    """With and without a manager, whichever of the two somebody learned first."""
+    manager = ("--manager", "https://localhost:1", "--certificate", "/dev/null")
+    for words in (("provider", "create", "native", "n"), ("provider", "create", "n", "--type", "native"),
+                  ("provider", "check", "n"), ("provider", "status", "n"), ("event", "list", "--follow"),
+                  ("event", "list", "--limit", "3")):
+        for where in ("--socket", "/nonexistent/socket"), manager:
+            result = ctl(*where, *words)
+            equal(result.returncode, 1, (words, result.stderr))  # understood, but nobody is there
 
 
 def every_operation_of_the_manager_has_a_command():
@@ -162,6 +180,7 @@ def every_operation_of_the_manager_has_a_command():
     equal(operations - routes, set(WITHOUT_COMMAND), "operations without a command")
 
 
-run([every_operation_of_the_manager_has_a_command, manager_s_page_has_every_command_and_option, completion_knows_the_manager_s_commands, help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
+run([every_operation_of_the_manager_has_a_command, manager_s_page_has_every_command_and_option, completion_knows_the_manager_s_commands,
+     both_take_the_same_words, help_exits_with_0, commands_are_the_protocol_s, commands_are_the_schema_s, every_field_is_described,
      man_page_has_every_command_and_option, man_pages_are_clean, completion_knows_every_command,
      completion_knows_values])
