@@ -94,7 +94,12 @@ static int make_link(struct host *host, struct error *e)
 
 static int start_retry(struct host *host, struct error *e)
 {
-	return retry_new(host, &host->retry, e);
+	int r = retry_new(host, &host->retry, e);
+
+	/* The agent before this one may have left locked disks. */
+	if (r == 0)
+		retry_later(host->retry);
+	return r;
 }
 
 static int start_link(struct host *host, struct error *e)

@@ -197,8 +197,8 @@ int retry_new(struct host *host, struct retry **ret, struct error *e)
 		r = sd_event_add_io(host->event, &retry->source, retry->fd, EPOLLIN, on_soon,
 				    retry);
 	if (r >= 0)
-		r = sd_event_add_time_relative(host->event, &retry->timer, CLOCK_MONOTONIC,
-					       RETRY_FIRST_S * USEC_PER_SEC, 0, on_timer, retry);
+		r = sd_event_add_time(host->event, &retry->timer, CLOCK_MONOTONIC, UINT64_MAX, 0,
+				      on_timer, retry);
 	if (r < 0) {
 		retry_free(retry);
 		return error_fail(e, r, "Cannot prepare unlocking: %s", strerror(-r));

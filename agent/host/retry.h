@@ -15,7 +15,7 @@
 
 struct retry;
 
-/** retry_new() - in the main loop, and the first look at once */
+/** retry_new() - in the main loop; no look is planned */
 int retry_new(struct host *host, struct retry **ret, struct error *e);
 void retry_free(struct retry *retry);
 
@@ -25,7 +25,7 @@ void retry_soon(struct retry *retry);
 /** retry_all_soon() - and disks that wait to be attached: a key has come, or a provider. Any thread */
 void retry_all_soon(struct host *host);
 
-/** retry_later() - in RETRY_FIRST_S seconds: a key was lost. In the main loop */
+/** retry_later() - in RETRY_FIRST_S seconds: a key was lost, or may be. In the main loop */
 void retry_later(struct retry *retry);
 
 #endif /* HOST_RETRY_H */
