@@ -181,7 +181,7 @@ static int add_password(const struct cli_call *call, json_t *body, struct error 
 
 	if (secret == CLI_SECRET_NONE)
 		return 0;
-	if (secret == CLI_SECRET_USER && !json_object_get(body, "user"))
+	if (secret == CLI_SECRET_USER && !json_is_string(json_object_get(body, "user")))
 		return call->secret_file || call->secret_fd >= 0 ?
 			error_usage(e, "The password is a user's: name the user by --user") : 0;
 	if (secret == CLI_SECRET_NEW_OR_CERTIFICATE && json_object_get(body, "certificate") &&

@@ -19,11 +19,17 @@
 	{ .name = "server-ca", .value = "FILE", .kind = CLI_TEXT_FILE, .member = "ca", \
 	  .help = "PEM of the CA that its certificate must be signed by" }
 
+#define KMIP_VERSION \
+	{ .name = "kmip-version", .value = "N.N", .kind = CLI_TEXT, .member = "version", \
+	  .choices = "auto|1.0|1.1|1.2|1.3|1.4|2.0|2.1", \
+	  .help = "that is spoken; auto: one that the server speaks" }
+
 static const struct field server_columns[] = {
 	{ "NAME",    "name",    field_text },
 	{ "ADDRESS", "address", field_text },
 	{ "PORT",    "port",    field_number },
 	{ "VENDOR",  "vendor",  field_text },
+	{ "KMIP",    "version", field_text },
 	{ "USER",    "user",    field_text },
 	{ "PIN",     "pin",     field_text },
 };
@@ -97,6 +103,7 @@ static const struct cli_command commands[] = {
 		.details =
 "Compare the fingerprint that \"server look\" shows with what the key server's\n"
 "administrator says, and give it as --pin, or give the CA as --server-ca.\n"
+"The version of KMIP that both agree on is kept, and only that is spoken later.\n"
 "With --user the user's password is asked for, or read as the options say.\n",
 		.secret = CLI_SECRET_USER,
 		.positionals = {
@@ -106,22 +113,44 @@ static const struct cli_command commands[] = {
 			ADDRESS,
 		},
 		.options = {
-			PORT, SERVER_NAME, LEGACY, PIN, SERVER_CA,
+			PORT, SERVER_NAME, LEGACY, PIN, SERVER_CA, KMIP_VERSION,
 			{ .name = "user", .value = "USER", .kind = CLI_TEXT,
 			  .help = "that the manager is at the key server" },
 			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
 		},
 	},
 	{
-		.noun = "server", .verb = "trust",
+		.noun = "server", .verb = "change",
 		.route = "PATCH /providers/{provider}/servers/{server}",
 		.member = "servers", COLUMNS(server_columns),
-		.summary = "trust another certificate or CA of a key server",
+		.summary = "change how a key server is reached, trusted or spoken to",
 		.details =
-"What is given takes the place of all that was trusted: --pin alone takes a CA\n"
-"back, --server-ca alone a fingerprint. One of the two has to be there.\n",
+"What no option names stays as it is. The server is tried as a new one is before\n"
+"anything is kept. --pin and --server-ca take the place of all that was trusted:\n"
+"--pin alone takes a CA back, --server-ca alone a fingerprint. --user asks for the\n"
+"password, or reads it as the options say; the same user may have another one.\n",
+		.secret = CLI_SECRET_USER,
 		.positionals = { PROVIDER, OBJECT("server", "SERVER", CLI_TEXT) },
-		.options = { PIN, SERVER_CA },
+		.options = {
+			{ .name = "address", .value = "ADDRESS", .kind = CLI_TEXT,
+			  .help = "name or IP address of the key server" },
+			PORT,
+			{ .name = "server-name", .value = "NAME", .kind = CLI_TEXT,
+			  .excludes = "no-server-name",
+			  .help = "that its certificate bears, when not the address" },
+			{ .name = "no-server-name", .kind = CLI_NONE, .member = "server_name",
+			  .excludes = "server-name", .help = "its certificate bears the address" },
+			{ .name = "legacy", .kind = CLI_FLAG, .excludes = "no-legacy",
+			  .help = "allow old TLS suites too" },
+			{ .name = "no-legacy", .kind = CLI_NOT, .member = "legacy",
+			  .excludes = "legacy", .help = "allow none but the good TLS suites" },
+			PIN, SERVER_CA, KMIP_VERSION,
+			{ .name = "user", .value = "USER", .kind = CLI_TEXT, .excludes = "no-user",
+			  .help = "that the manager is at the key server" },
+			{ .name = "no-user", .kind = CLI_NONE, .member = "user", .excludes = "user",
+			  .help = "the certificate alone says who the manager is" },
+			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
+		},
 	},
 	{
 		.noun = "server", .verb = "remove",

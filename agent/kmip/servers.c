@@ -156,7 +156,7 @@ static int fits(struct kmip_servers *set, struct kmip_connection *connection,
 }
 
 int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings *settings,
-		     const struct kmip_wanted *probe, char ret_vendor[KMIP_TEXT_SIZE], struct error *e)
+		     const struct kmip_wanted *probe, struct kmip_server_found *ret, struct error *e)
 {
 	struct kmip_connection *connection = NULL;
 	struct kmip_server *server = NULL;
@@ -172,7 +172,9 @@ int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings
 	if (r == 0)
 		r = take_in(set, server, e);
 	if (r == 0) {
-		memcpy(ret_vendor, server->vendor, KMIP_TEXT_SIZE);
+		server->settings.version = connection->client.version;
+		ret->version = connection->client.version;
+		memcpy(ret->vendor, server->vendor, KMIP_TEXT_SIZE);
 		server->refs++;
 		servers_keep(TAKE_PTR(connection));
 	}

@@ -44,6 +44,15 @@ struct kmip_server_status {
 };
 
 /**
+ * struct kmip_server_found - what a new server was found to be, to be kept with its settings
+ * @version: that it was pinned to, or else the one agreed on
+ */
+struct kmip_server_found {
+	char vendor[KMIP_TEXT_SIZE];
+	struct kmip_version version;
+};
+
+/**
  * struct kmip_wanted - a key that is wanted
  * @wrapping_id: of the key that the servers wrap it with on its way; NULL: TLS protects it
  * @check: kdf_key_check() of it: a server that gives another key under this id does not
@@ -83,13 +92,14 @@ int kmip_servers_put(struct kmip_servers *set, const struct kmip_server_settings
 /**
  * kmip_servers_add() - take in a new server, if it fits to the others
  * @probe: that the others hold, which is read through the new one; NULL: none yet
- * @ret_vendor: to be kept with its settings
+ *
+ * From then on it is pinned to the version.
  *
  * Return: 0; -EXDEV with EXIT_USAGE (another vendor's); -ENOKEY (does not hold the
  * key, or another one under its id); as kmip_servers_put() and kmip_tls_connect().
  */
 int kmip_servers_add(struct kmip_servers *set, const struct kmip_server_settings *settings,
-		     const struct kmip_wanted *probe, char ret_vendor[KMIP_TEXT_SIZE], struct error *e);
+		     const struct kmip_wanted *probe, struct kmip_server_found *ret, struct error *e);
 
 /**
  * kmip_servers_remove() - forget a server; calls that use it go on

@@ -216,7 +216,7 @@ int api_providers_delete(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_status(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_look(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_server_add(struct api_call *call, json_t **ret, struct error *e);
-int api_providers_server_trust(struct api_call *call, json_t **ret, struct error *e);
+int api_providers_server_change(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_server_remove(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_certificate_get(struct api_call *call, json_t **ret, struct error *e);
 int api_providers_certificate_set(struct api_call *call, json_t **ret, struct error *e);

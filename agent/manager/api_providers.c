@@ -112,10 +112,10 @@ static int number(const struct api_call *call, const char *key, unsigned int usu
 }
 
 /* How a server is reached. */
-static int read_address(const struct api_call *call, struct provider_server *ret, struct error *e)
+static int read_reach(const struct api_call *call, struct provider_server *ret, struct error *e)
 {
 	unsigned int port = KMIP_PORT;
-	int r = api_string(call, "address", ADDRESS_MAX, &ret->address, e);
+	int r = api_string_or_null(call, "address", ADDRESS_MAX, &ret->address, e);
 
 	if (r == 0)
 		r = number(call, "port", KMIP_PORT, UINT16_MAX, &port, e);
@@ -127,20 +127,41 @@ static int read_address(const struct api_call *call, struct provider_server *ret
 	return r;
 }
 
-/* How one knows that it is the server. */
-static int read_trust(const struct api_call *call, const char **ret_pin, const char **ret_ca,
-		      struct error *e)
+/* All that one may say of a server but its name. @ret_password: that @ret points to */
+static int read_server(const struct api_call *call, struct provider_server *ret,
+		       struct secret *ret_password, struct error *e)
 {
-	int r = api_string_or_null(call, "pin", KMIP_PIN_SIZE - 1, ret_pin, e);
+	const char *version = NULL;
+	int r = read_reach(call, ret, e);
 
-	return r < 0 ? r : api_string_or_null(call, "ca", KMIP_CERTIFICATE_MAX, ret_ca, e);
+	if (r == 0)
+		r = api_string_or_null(call, "pin", KMIP_PIN_SIZE - 1, &ret->pin, e);
+	if (r == 0)
+		r = api_string_or_null(call, "ca", KMIP_CERTIFICATE_MAX, &ret->ca, e);
+	if (r == 0)
+		r = api_string_or_null(call, "user", KMIP_TEXT_SIZE - 1, &ret->user, e);
+	if (r == 0)
+		r = api_string_or_null(call, "version", TYPE_MAX, &version, e);
+	if (r == 0)
+		r = provider_version_parse(version, &ret->version, e);
+	if (r == 0)
+		r = api_password(call, "password", ret_password, e);
+	ret->password = *ret_password;
+	return r;
+}
+
+static int need_address(const struct provider_server *server, struct error *e)
+{
+	return server->address ? 0 : error_usage(e, "The request has no \"address\" of the key server");
 }
 
 int api_providers_look(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct provider_server server = { .name = "", .password = SECRET_NULL };
-	int r = read_address(call, &server, e);
+	int r = read_reach(call, &server, e);
 
+	if (r == 0)
+		r = need_address(&server, e);
 	return r < 0 ? r : provider_server_look(&server, ret, e);
 }
 
@@ -149,29 +170,52 @@ int api_providers_server_add(struct api_call *call, json_t **ret, struct error *
 	_cleanup_secret_ struct secret password = SECRET_NULL;
 	struct provider_server server = { .password = SECRET_NULL };
 	const char *id = provider_of(call);
-	int r = api_string(call, "name", KMIP_SERVER_NAME_SIZE - 1, &server.name, e);
+	int r = api_string(call, "name", PROVIDER_NAME_MAX, &server.name, e);
 
 	if (r == 0)
-		r = read_address(call, &server, e);
+		r = read_server(call, &server, &password, e);
 	if (r == 0)
-		r = read_trust(call, &server.pin, &server.ca, e);
-	if (r == 0)
-		r = api_string_or_null(call, "user", KMIP_TEXT_SIZE - 1, &server.user, e);
-	if (r == 0)
-		r = api_password(call, "password", &password, e);
-	server.password = password;
+		r = need_address(&server, e);
 	if (r == 0)
 		r = provider_server_add(call->manager, id, &server, call->user, e);
 	return r < 0 ? r : show(call, id, ret, e);
 }
 
-int api_providers_server_trust(struct api_call *call, json_t **ret, struct error *e)
+static int read_named(const struct api_call *call, unsigned int *ret, struct error *e)
 {
-	const char *pin = NULL, *ca = NULL, *id = provider_of(call);
-	int r = read_trust(call, &pin, &ca, e);
+	static const struct {
+		const char *member;
+		enum provider_server_member named;
+	} members[] = {
+		{ "address", SERVER_ADDRESS }, { "port", SERVER_PORT },
+		{ "server_name", SERVER_TLS_NAME }, { "legacy", SERVER_LEGACY },
+		{ "pin", SERVER_TRUST }, { "ca", SERVER_TRUST }, { "user", SERVER_USER },
+		{ "password", SERVER_PASSWORD }, { "version", SERVER_VERSION },
+	};
+	size_t i;
+
+	*ret = 0;
+	for (i = 0; i < ARRAY_SIZE(members); i++)
+		if (json_has(call->body, members[i].member))
+			*ret |= members[i].named;
+	return *ret ? 0 : error_usage(e, "The request does not say what is to be changed of the key server");
+}
+
+int api_providers_server_change(struct api_call *call, json_t **ret, struct error *e)
+{
+	_cleanup_secret_ struct secret password = SECRET_NULL;
+	struct provider_server change = { .password = SECRET_NULL };
+	const char *id = provider_of(call);
+	unsigned int named = 0;
+	int r = read_named(call, &named, e);
 
 	if (r == 0)
-		r = provider_server_trust(call->manager, id, call->params[1], pin, ca, e);
+		r = read_server(call, &change, &password, e);
+	if (r == 0 && named & SERVER_ADDRESS)
+		r = need_address(&change, e);
+	if (r == 0)
+		r = provider_server_change(call->manager, id, call->params[1], &change, named, call->user,
+					   e);
 	return r < 0 ? r : show(call, id, ret, e);
 }
 

@@ -59,7 +59,7 @@ unsigned int http_status(const struct error *e)
 	} by_code[] = {
 		{ -ENOENT, 404 }, { -EEXIST, 409 }, { -EBUSY, 409 }, { -EFBIG, 413 },
 		{ -EAGAIN, 503 }, { -ENOSPC, 503 }, { -ETIMEDOUT, 503 }, { -EHOSTUNREACH, 503 },
-		{ -ECONNREFUSED, 503 },
+		{ -ECONNREFUSED, 503 }, { -EPROTONOSUPPORT, 424 },
 	};
 	size_t i;
 

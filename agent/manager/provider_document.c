@@ -31,14 +31,17 @@ int provider_get(struct manager *m, const char *id, const char *type, json_t **r
 	return 0;
 }
 
-/* A server without its password. */
+/* A server without its password. One that was kept before versions were has none. */
 static json_t *server_view(const json_t *server)
 {
-	json_t *view = json_copy((json_t *)server);
+	_cleanup_json_ json_t *view = json_copy((json_t *)server);
 
-	if (view)
-		json_object_del(view, "password");
-	return view;
+	if (!view)
+		return NULL;
+	json_object_del(view, "password");
+	if (!json_has(view, "version") && json_object_set_new(view, "version", json_null()) < 0)
+		return NULL;
+	return TAKE_PTR(view);
 }
 
 static int add_standard(json_t *view, const json_t *document)

@@ -82,34 +82,21 @@ static const char *text_or_null(const json_t *object, const char *key)
 }
 
 static int put_server(struct providers *p, struct provider_set *set, const json_t *document,
-		      const struct secret *key, const json_t *server, struct error *e)
+		      const struct secret *key, const json_t *json, struct error *e)
 {
-	_cleanup_secret_ struct secret password = SECRET_NULL;
-	const json_t *sealed = json_object_get(server, "password");
-	const char *name = json_text(server, "name");
-	char what[KMIP_SERVER_NAME_SIZE + 16];
-	struct kmip_server_settings settings = {
-		.name = name,
-		.tls = {
-			.host = json_text(server, "address"),
-			.port = (uint16_t)json_integer_value(json_object_get(server, "port")),
-			.pin = text_or_null(server, "pin"),
-			.ca = text_or_null(server, "ca"),
-			.name = text_or_null(server, "server_name"),
-			.certificate = text_or_null(document, "certificate"),
-			.key = key->size ? key : NULL,
-			.legacy = json_is_true(json_object_get(server, "legacy")),
-		},
-		.user = text_or_null(server, "user"),
-		.vendor = text_or_null(server, "vendor"),
-	};
-	int r = 0;
+	struct provider_server server = { .password = SECRET_NULL };
+	struct kmip_server_settings settings;
+	int r = provider_server_read(p->vault, set->id, json, &server, e);
 
-	snprintf(what, sizeof(what), "password|%s", name);
-	if (json_is_object(sealed))
-		r = provider_unseal(p->vault, set->id, what, sealed, &password, e);
-	settings.password = password.size ? &password : NULL;
-	return r < 0 ? r : kmip_servers_put(set->servers, &settings, e);
+	if (r < 0)
+		return r;
+	settings = provider_server_settings(&server);
+	settings.tls.certificate = text_or_null(document, "certificate");
+	settings.tls.key = key->size ? key : NULL;
+	settings.vendor = text_or_null(json, "vendor");
+	r = kmip_servers_put(set->servers, &settings, e);
+	secret_done(&server.password);
+	return r;
 }
 
 static int put_servers(struct providers *p, struct provider_set *set, const json_t *document,

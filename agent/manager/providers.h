@@ -7,7 +7,7 @@
  * Documents of kind "provider": {name, type: "standard"|"native", created}, and
  *
  *	standard  {servers: [{name, address, port, server_name, pin, ca, user, password,
- *		  legacy, vendor}], certificate, certificate_key, request, request_key,
+ *		  legacy, version, vendor}], certificate, certificate_key, request, request_key,
  *		  authority, authority_key, probe_key, probe_check, wrapping_key}
  *	native    {kdk, require_tpm, backed_up: RFC 3339|null}
  *
@@ -192,7 +192,9 @@ int provider_defaults(struct manager *m, json_t **ret, struct error *e);
 
 /**
  * struct provider_server - what an administrator says about a key server
+ * @name: as of a provider
  * @password: of @user, empty: none
+ * @version: {0, 0}: agree on one when it is taken in or changed
  *
  * Otherwise as in struct kmip_server_settings.
  */
@@ -206,7 +208,37 @@ struct provider_server {
 	const char *user;
 	struct secret password;
 	bool legacy;
+	struct kmip_version version;
 };
+
+/**
+ * enum provider_server_member - what is said of a server when it is changed
+ * @SERVER_TRUST: pin and CA, of which one takes the place of both
+ * @SERVER_USER: with the password, for another user has another one or none
+ */
+enum provider_server_member {
+	SERVER_ADDRESS	= 1 << 0,
+	SERVER_PORT	= 1 << 1,
+	SERVER_TLS_NAME	= 1 << 2,
+	SERVER_LEGACY	= 1 << 3,
+	SERVER_TRUST	= 1 << 4,
+	SERVER_USER	= 1 << 5,
+	SERVER_PASSWORD	= 1 << 6,
+	SERVER_VERSION	= 1 << 7,
+};
+
+/** provider_version_parse() - "1.4"; "auto" and NULL: {0, 0}. Return: 0; -EINVAL */
+int provider_version_parse(const char *text, struct kmip_version *ret, struct error *e);
+
+/**
+ * provider_server_read() - a server as it is kept in a document
+ * @ret: points into @json, but for the password, which is the caller's
+ */
+int provider_server_read(struct vault *vault, const char *id, const json_t *json,
+			 struct provider_server *ret, struct error *e);
+
+/** provider_server_settings() - the same as agent/kmip has it; points into @server */
+struct kmip_server_settings provider_server_settings(const struct provider_server *server);
 
 /**
  * provider_server_look() - the certificate that a server shows, for a person to compare
@@ -223,9 +255,17 @@ int provider_server_look(const struct provider_server *server, json_t **ret, str
 int provider_server_add(struct manager *m, const char *id, const struct provider_server *server,
 			const char *user, struct error *e);
 
-/** provider_server_trust() - another pin or CA for a server, tried before it is kept */
-int provider_server_trust(struct manager *m, const char *id, const char *name, const char *pin,
-			  const char *ca, struct error *e);
+/**
+ * provider_server_change() - change what was said of a server
+ * @change: what is not @named in it stays as it is
+ * @named: of enum provider_server_member, or'ed
+ *
+ * What comes of it is tried as a new server is, before it is kept. Return: 0; -ENOENT; as
+ * provider_server_add().
+ */
+int provider_server_change(struct manager *m, const char *id, const char *name,
+			   const struct provider_server *change, unsigned int named,
+			   const char *user, struct error *e);
 
 /** provider_check_learn() - keep the check value of a probe key that was made without one */
 int provider_check_learn(struct manager *m, const char *id, struct error *e);

@@ -71,15 +71,42 @@ static int do_provider(struct order *o)
 	return r;
 }
 
-/* PROVIDER NAME PORT CA */
+/* PROVIDER NAME PORT CA PIN VERSION USER PASSWORD */
 static int do_server(struct order *o)
 {
-	const struct provider_server server = {
+	struct provider_server server = {
 		.name = word(o, 2), .address = "127.0.0.1", .port = (uint16_t) strtoul(word(o, 3), NULL, 10),
-		.ca = word(o, 4), .pin = word(o, 5), .legacy = true, .password = SECRET_NULL,
+		.ca = word(o, 4), .pin = word(o, 5), .user = word(o, 7), .legacy = true, .password = SECRET_NULL,
 	};
+	int r = provider_version_parse(word(o, 6), &server.version, &o->why.error);
 
-	return provider_server_add(&manager, word(o, 1), &server, "anna", &o->why.error);
+	if (word(o, 8))
+		server.password = unit_secret(word(o, 8), strlen(word(o, 8)));
+	if (r == 0)
+		r = provider_server_add(&manager, word(o, 1), &server, "anna", &o->why.error);
+	secret_done(&server.password);
+	return r;
+}
+
+/* PROVIDER NAME PORT VERSION USER PASSWORD; null: as it is, USER "": none */
+static int do_change(struct order *o)
+{
+	struct provider_server change = {
+		.port = (uint16_t) (word(o, 3) ? strtoul(word(o, 3), NULL, 10) : 0), .password = SECRET_NULL,
+	};
+	unsigned int named = (word(o, 3) ? SERVER_PORT : 0) | (word(o, 4) ? SERVER_VERSION : 0) |
+			     (word(o, 5) ? SERVER_USER : 0) | (word(o, 6) ? SERVER_PASSWORD : 0);
+	int r = provider_version_parse(word(o, 4), &change.version, &o->why.error);
+
+	if (word(o, 5) && *word(o, 5))
+		change.user = word(o, 5);
+	if (word(o, 6))
+		change.password = unit_secret(word(o, 6), strlen(word(o, 6)));
+	if (r == 0)
+		r = provider_server_change(&manager, word(o, 1), word(o, 2), &change, named, "anna",
+					   &o->why.error);
+	secret_done(&change.password);
+	return r;
 }
 
 static int do_remove_server(struct order *o)
@@ -89,7 +116,10 @@ static int do_remove_server(struct order *o)
 
 static int do_trust(struct order *o)
 {
-	return provider_server_trust(&manager, word(o, 1), word(o, 2), word(o, 3), word(o, 4), &o->why.error);
+	const struct provider_server change = { .pin = word(o, 3), .ca = word(o, 4), .password = SECRET_NULL };
+
+	return provider_server_change(&manager, word(o, 1), word(o, 2), &change, SERVER_TRUST, "anna",
+				      &o->why.error);
 }
 
 static int do_look(struct order *o)
@@ -310,7 +340,7 @@ static int do_start(struct order *o);
 static int do_finish(struct order *o);
 
 static const struct { const char *name; int (*run)(struct order *o); } orders[] = {
-	{ "asked", do_asked }, { "certificate", do_certificate }, { "default", do_default },
+	{ "asked", do_asked }, { "certificate", do_certificate }, { "change", do_change }, { "default", do_default },
 	{ "document", do_document }, { "finish", do_finish }, { "get", do_get }, { "host", do_host }, { "host_key", do_host_key },
 	{ "keys", do_keys }, { "look", do_look }, { "move", do_move }, { "new", do_new }, { "play", do_play },
 	{ "provider", do_provider }, { "provision", do_provision }, { "put", do_put },

@@ -254,12 +254,25 @@ def a_key_server_is_looked_at_taken_in_and_removed():
         server, = good("anna", "server", "list", "s1")["servers"]
         with open(f"{folder}/ca.pem", encoding="ascii") as file:
             equal((server["name"], server["ca"], server["pin"]), ("k", file.read(), None))
-        good("anna", "server", "trust", "s1", "k", "--pin", pin)
+        good("anna", "server", "change", "s1", "k", "--pin", pin)
         server, = good("anna", "server", "list", "s1")["servers"]
         equal((server["pin"], server["ca"]), (pin, None), "the CA is taken back")
-        good("anna", "server", "trust", "s1", "k", "--server-ca", f"{folder}/ca.pem")
+        good("anna", "server", "change", "s1", "k", "--server-ca", f"{folder}/ca.pem")
         equal(good("anna", "server", "list", "s1")["servers"][0]["pin"], None, "the fingerprint is taken back")
-        equal(as_user("anna", "server", "trust", "s1", "k").returncode, 2, "nothing would be trusted")
+        equal(as_user("anna", "server", "change", "s1", "k").returncode, 2, "nothing to change")
+        other = pykmip.Server(folder)
+        stack.callback(other.stop)
+        result = as_user("anna", "server", "change", "s1", "k", "--port", pykmip.free_port())
+        assert result.returncode not in (0, 2), result
+        good("anna", "server", "change", "s1", "k", "--port", other.port, "--kmip-version", "1.3",
+             "--user", "vmcrypt", "--password-file", path("anna"))
+        server, = good("anna", "server", "list", "s1")["servers"]
+        equal((server["port"], server["version"], server["user"]), (other.port, "1.3", "vmcrypt"), "changed")
+        shown = as_user("anna", "server", "list", "s1").stdout.splitlines()
+        equal([line.split()[-3:-1] for line in shown], [["KMIP", "USER"], ["1.3", "vmcrypt"]], shown)
+        good("anna", "server", "change", "s1", "k", "--kmip-version", "auto", "--no-user")
+        server, = good("anna", "server", "list", "s1")["servers"]
+        equal((server["version"], server["user"]), ("1.4", None), "agreed on anew")
         status = as_user("anna", "provider", "status", "s1")
         equal(status.returncode, 0, status.stderr)
         assert any(line.split()[:2] == ["k", "yes"] for line in status.stdout.splitlines()), status.stdout

@@ -125,15 +125,15 @@ static int add(struct kmip_servers *set, const struct folder *f, char *const wor
 			 .certificate = f->certificate, .key = &f->key, .legacy = true },
 		.vendor = words[4][0] == '-' ? NULL : words[4],
 	};
-	char vendor[KMIP_TEXT_SIZE] = "";
+	struct kmip_server_found found;
 	struct kmip_wanted probe;
 	int r;
 
 	if (!ask)
 		return kmip_servers_put(set, &settings, e);
-	r = kmip_servers_add(set, &settings, wanted_of(words[3], words[5], &probe), vendor, e);
+	r = kmip_servers_add(set, &settings, wanted_of(words[3], words[5], &probe), &found, e);
 	if (r == 0)
-		printf("vendor %s\n", vendor);
+		printf("vendor %s %d.%d\n", found.vendor, found.version.major, found.version.minor);
 	return r;
 }
 

@@ -21,7 +21,7 @@ from tap import equal
 CLIENT = os.path.join(tap.BUILD, "unit", "test_kmip_servers")
 # Of messages that are answered, and of those that are not, ms: each of these is waited for
 LONG, SHORT = 60000, 3000
-VENDOR = "vendor PyKMIP 0.10.0 Software Server"
+VENDOR = "vendor PyKMIP 0.10.0 Software Server 1.4"
 
 
 class Client:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -414,6 +415,143 @@ def a_key_in_use_is_not_undone():
         equal(m.do("show", provider, key)["state"], "active", "the other one")
 
 
+def a_version_is_pinned():
+    a, _, b = SITE["servers"]
+    ca = read("ca.pem")
+    with manager() as m:
+        provider = kms(m)
+        equal([s["version"] for s in m.do("view", provider)["servers"]], ["1.4"], "agreed on")
+        m.fails("EINVAL", "server", provider, "b", str(b.port), ca, None, "3.0", says="auto")
+        m.fails("EPROTONOSUPPORT", "server", provider, "b", str(b.port), ca, None, "2.1",
+                says="does not speak KMIP 2.1, to which it is pinned")
+        m.do("server", provider, "b", str(b.port), ca, None, "1.2")
+        m.do("reopen", m.dir)
+        spoken = [s["version"] for s in m.do("status", provider)["servers"]]
+        equal(spoken, ["1.4", "1.2"], "after a restart")
+        m.fails("EPROTONOSUPPORT", "change", provider, "b", None, "2.1", says="KMIP 2.1")
+        m.do("change", provider, "b", None, "auto")
+        equal([s["version"] for s in m.do("view", provider)["servers"]], ["1.4", "1.4"], "agreed on anew")
+        # A server that has unlearned it
+        document = m.do("document", "provider", provider)
+        document["servers"][1]["version"] = "2.1"
+        m.do("put", "provider", provider, document)
+        m.do("reopen", m.dir)
+        status = m.do("status", provider)
+        equal([s["ok"] for s in status["servers"]], [True, False], "status")
+        assert "KMIP 2.1, to which it is pinned" in status["servers"][1]["text"], status
+
+
+def a_server_is_changed():
+    a, c, b = SITE["servers"]
+    with manager() as m:
+        level(a, c)
+        provider = kms(m)
+        made_at(c)
+        before = m.do("document", "provider", provider)["servers"][0]
+        m.fails("ENOENT", "change", provider, "x", str(b.port), says='no key server "x"')
+        m.fails("ECONNREFUSED", "change", provider, "a", str(free_port()))
+        m.fails("ENOKEY", "change", provider, "a", str(c.port), says="check value")
+        m.fails("EINVAL", "change", provider, "a", None, None, None, "correct horse", says="name the")
+        equal(m.do("document", "provider", provider)["servers"], [before], "what fails is not kept")
+        m.do("change", provider, "a", str(b.port))
+        after = m.do("document", "provider", provider)["servers"]
+        equal(after, [{**before, "port": b.port}], "and no more")
+        equal(m.do("status", provider)["servers"][0]["ok"], True, "it is used")
+        m.fails("EINVAL", "server", provider, "a/b", str(b.port), read("ca.pem"), says="a/b")
+
+
+class Eavesdropper:
+    """Ends the manager's TLS, notes what it says, and passes it on to a key server."""
+
+    def __init__(self, server):
+        name = SITE["folder"].name
+        self.server, self.heard = server, b""
+        self.ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ours.load_cert_chain(f"{name}/server.pem", f"{name}/server.key")
+        self.theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.theirs.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.theirs.load_verify_locations(f"{name}/ca.pem")
+        self.theirs.load_cert_chain(f"{name}/client.pem", f"{name}/client.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.accept)
+        self.thread.start()
+
+    def accept(self):
+        threads = []
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                break
+            threads.append(threading.Thread(target=self.serve, args=(connection,)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(60)
+
+    @staticmethod
+    def message(stream):
+        head = stream.recv(8)
+        while head and len(head) < 8 + int.from_bytes(head[4:8], "big"):
+            head += stream.recv(8 + int.from_bytes(head[4:8], "big") - len(head))
+        return head
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError), self.ours.wrap_socket(connection, server_side=True) as front, \
+                socket.create_connection(("127.0.0.1", self.server.port)) as plain, \
+                self.theirs.wrap_socket(plain, server_hostname="127.0.0.1") as back:
+            while request := self.message(front):
+                self.heard += request
+                back.sendall(request)
+                front.sendall(self.message(back))
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(60)
+
+
+def text_field(tag, text):
+    """A text string as KMIP encodes it"""
+    data = text.encode()
+    return bytes.fromhex(tag) + b"\x07" + len(data).to_bytes(4, "big") + data
+
+
+def user_and_password_reach_the_server():
+    ear = Eavesdropper(SITE["servers"][0])
+    try:
+        with manager() as m:
+            provider = m.do("provider", "kms", "standard")
+            m.do("certificate", provider, read("client.pem"), read("client.key"))
+            m.do("server", provider, "a", str(ear.port), read("ca.pem"), None, None, "vmcrypt", "correct horse")
+            site(m)
+
+            def said():
+                """What is heard of a manager that has its settings from the store alone"""
+                m.do("reopen", m.dir)
+                ear.heard = b""
+                m.do("new", HOST + "1", "web", "vda")
+                assert b"\x42\x00\x78" in ear.heard, "requests"
+                return ear.heard
+
+            def names(heard, user, password):
+                equal((text_field("420099", user) in heard, text_field("4200a1", password) in heard), (True, True),
+                      (user, password))
+
+            names(said(), "vmcrypt", "correct horse")
+            m.do("change", provider, "a", None, None, None, "battery staple")
+            names(said(), "vmcrypt", "battery staple")
+            m.do("change", provider, "a", None, None, "other", "correct horse")
+            names(said(), "other", "correct horse")
+            text = json.dumps(m.do("document", "provider", provider)) + json.dumps(m.do("view", provider))
+            assert "horse" not in text, text
+            m.do("change", provider, "a", None, None, "")
+            heard = said()
+            assert b"\x42\x00\x99" not in heard and b"horse" not in heard, "nobody's"
+    finally:
+        ear.stop()
+
+
 def certificates_in_four_ways():
     with manager() as m:
         provider = m.do("provider", "kms", "standard")
@@ -545,6 +683,7 @@ if __name__ == "__main__":
         tap.run([a_key_for_a_vm_s_hosts, every_effect_is_recorded, reasons_of_a_key_server,
                  a_key_server_that_is_no_good, who_waits_gets_it_when_it_is_back, provision_gives_all,
                  status_is_a_real_wrap, servers_are_one_vendor_s_and_replicate, servers_with_the_same_ids,
+                 a_version_is_pinned, a_server_is_changed, user_and_password_reach_the_server,
                  a_probe_key_that_is_lost_has_a_successor, a_key_in_use_is_not_undone, certificates_in_four_ways,
                  keys_that_are_used_stay, wrapped_on_their_way, changes_are_recorded_once])
     finally:

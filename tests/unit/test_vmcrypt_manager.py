@@ -426,6 +426,22 @@ def events_verify():
         refused(*ask("GET", "/events?" + wrong), 400)
 
 
+def change_server(here, reach):
+    for wrong in {}, {"address": None}, {"password": "a password"}, {"version": "3.0"}, {"pin": None}, {"name": "b"}:
+        refused(*ask("PATCH", here, wrong), 400)
+    refused(*ask("PATCH", here, {"port": pykmip.free_port()}), 424)
+    refused(*ask("PATCH", here, {"version": "2.1"}), 424)
+    for change in ({"user": "vmcrypt", "password": "a password"}, {"version": "1.2"}, {"version": "auto"},
+                   {"server_name": "127.0.0.1"}, {"server_name": None}, {"user": None}, reach):
+        status, provider = ask("PATCH", here, change)
+        equal(status, 200, provider)
+        server, = provider["servers"]
+        for member in set(change) - {"password", "version"}:
+            equal(server[member], change[member], provider)
+        equal(server["version"], {"1.2": "1.2"}.get(change.get("version"), server["version"]), provider)
+    equal((server["version"], server["user"]), ("1.4", None), "agreed on anew, and nobody's")
+
+
 def providers_and_keys():
     folder = FOLDER.name
     pykmip.certificates(folder)
@@ -453,7 +469,9 @@ def providers_and_keys():
     refused(*ask("POST", here + "/servers", {"name": "a", **address}), 400)
     status, provider = ask("POST", here + "/servers", {"name": "a", **address, "pin": seen})
     equal((status, provider["servers"][0]["pin"]), (201, seen), provider)
+    refused(*ask("POST", here + "/servers", {"name": "a/b", **address, "pin": seen}), 400)
     equal(ask("PATCH", here + "/servers/a", {"ca": ca})[1]["servers"][0]["pin"], None, "CA in its place")
+    change_server(here + "/servers/a", {"address": "127.0.0.1", "port": server.port, "legacy": True, "ca": ca})
     found = ask("GET", here + "/status")[1]
     equal([s["ok"] for s in found["servers"]], [True], found)
     keys_of(kms, address)
