@@ -31,6 +31,7 @@ static const struct field status_fields[] = {
 	{ "Sessions",         "sessions", field_number },
 	{ "Store is healthy", "store",    field_healthy },
 	{ "Trouble",          "store",    field_trouble },
+	{ "Warnings",         "warnings", field_list },
 };
 
 static const struct field session_fields[] = {

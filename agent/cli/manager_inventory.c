@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "cli/manager_table.h"
+#include "common/encode.h"
+
+/* A host renews its certificate 30 days before its end: this late it has not. */
+#define CERTIFICATE_WARN_S	(14 * 24 * 3600)
 
 static const struct field named_fields[] = {
 	{ "NAME", "name", field_text },
@@ -31,11 +35,24 @@ static const struct field vm_fields[] = {
 	{ "HOST",    "host",    field_text },
 };
 
+/* Until when, and whether it should have been renewed by now. */
+static char *field_certificate(const json_t *value, const json_t *object)
+{
+	const char *until = json_string_value(value);
+	int64_t end, now = time_now();
+	char *text;
+
+	if (!until || time_parse(until, &end) < 0 || end - now > CERTIFICATE_WARN_S)
+		return field_text(value, object);
+	return asprintf(&text, "%s (%s)", until, end > now ? "ends soon" : "has ended") < 0 ? NULL : text;
+}
+
 static const struct field host_fields[] = {
-	{ "NAME",    "name",    field_text },
-	{ "UUID",    "id",      field_text },
-	{ "CLUSTER", "cluster", field_text },
-	{ "MODE",    "mode",    field_text },
+	{ "NAME",              "name",            field_text },
+	{ "UUID",              "id",              field_text },
+	{ "CLUSTER",           "cluster",         field_text },
+	{ "MODE",              "mode",            field_text },
+	{ "CERTIFICATE UNTIL", "certificate_end", field_certificate },
 };
 
 /* Of the keys that a host has to forget, what stands in the way. */
@@ -67,7 +84,7 @@ static const struct field one_host_fields[] = {
 	{ "Module",            "module",          field_text },
 	{ "TPM",               "tpm",             field_yes_no },
 	{ "Fingerprint",       "fingerprint",     field_text },
-	{ "Certificate until", "certificate_end", field_text },
+	{ "Certificate until", "certificate_end", field_certificate },
 	{ "Keys to forget",    "keys_to_forget",  field_to_forget },
 };
 

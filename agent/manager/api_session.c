@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/secret.h"
 #include "manager/api.h"
 #include "manager/authority.h"
+#include "manager/certificates.h"
 #include "manager/manager.h"
 #include "manager/privilege.h"
 #include "manager/record.h"
@@ -33,17 +35,36 @@ int api_about(struct api_call *call, json_t **ret, struct error *e)
 			      authority_pem(call->manager->authority)), ret, e);
 }
 
+/* Texts for people. */
+static int warnings(struct manager *m, json_t *ret, struct error *e)
+{
+	_cleanup_json_ json_t *certificates = NULL;
+	const json_t *warning;
+	size_t i;
+	int r = certificates_warnings(m, time_now(), &certificates, e);
+
+	json_array_foreach(certificates, i, warning)
+		if (json_array_append(ret, json_object_get(warning, "text")) < 0)
+			return error_oom(e);
+	return r;
+}
+
 int api_status(struct api_call *call, json_t **ret, struct error *e)
 {
-	const struct manager *m = call->manager;
+	_cleanup_json_ json_t *list = json_array();
+	struct manager *m = call->manager;
 	char started[TIME_TEXT_SIZE];
 	struct store_status store;
+	int r = warnings(m, list, e);
 
+	if (r < 0)
+		return r;
 	store_get_status(m->store, &store);
 	time_format(m->started, started);
-	return give(json_pack("{s:s, s:s, s:I, s:{s:b, s:I, s:s}}", "started", started,
+	return give(json_pack("{s:s, s:s, s:I, s:O, s:{s:b, s:I, s:s}}", "started", started,
 			      "vault", vault_source_name(vault_source(m->vault)),
-			      "sessions", (json_int_t)sessions_count(m->sessions), "store",
+			      "sessions", (json_int_t)sessions_count(m->sessions), "warnings",
+			      list, "store",
 			      "healthy", (int)store.healthy,
 			      "reserve", (json_int_t)store.reserve, "trouble", store.trouble),
 		    ret, e);

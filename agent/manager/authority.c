@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "crypto/x509.h"
 #include "manager/authority_cert.h"
 #include "manager/permission.h"
@@ -237,6 +238,14 @@ static int take_server(struct authority *authority, X509 **ret, EVP_PKEY **ret_k
 		return error_fail(e, ENOENT, "The manager has no server certificate: run vmcrypt-manager "
 				  "init first");
 	return 0;
+}
+
+void authority_ends(struct authority *authority, int64_t *ret_authority, int64_t *ret_server)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&authority->lock);
+
+	*ret_authority = x509_seconds(X509_get0_notAfter(authority->certificate));
+	*ret_server = authority->server ? x509_seconds(X509_get0_notAfter(authority->server)) : INT64_MAX;
 }
 
 /* The names that the server's certificate was made for, malloc'ed. */

@@ -87,6 +87,9 @@ const char *authority_pem(const struct authority *authority);
 void authority_fingerprint(const struct authority *authority,
 			   char ret[AUTHORITY_FINGERPRINT_SIZE]);
 
+/** authority_ends() - of the authority's certificate and the server's, seconds since 1970 */
+void authority_ends(struct authority *authority, int64_t *ret_authority, int64_t *ret_server);
+
 /**
  * authority_issue_server() - a new key and certificate for the manager itself
  * @names: DNS names and IP addresses, "a.example,10.0.0.1"; all become SANs

@@ -12,6 +12,7 @@
 #include "common/lock.h"
 #include "common/log.h"
 #include "crypto/locator.h"
+#include "manager/certificates.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
 #include "manager/keys_right.h"
@@ -317,6 +318,7 @@ static void *run_look(void *userdata)
 		if (time_monotonic_ms() < due)
 			continue;
 		provider_watch(w->m, time_now());
+		certificates_watch(w->m, time_now());
 		due = time_monotonic_ms() + (int64_t)KEYWATCH_PROBE_S * 1000;
 	}
 	return NULL;

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 
 from tap import ctl, equal, run
 
@@ -111,6 +112,17 @@ def lists_are_safe_to_print():
     assert "\x1b" not in result.stdout and "a\\u001b[2J" in result.stdout, result.stdout
 
 
+def ends_of_certificates_are_seen():
+    now = time.time()
+    hosts = [{"name": name, "certificate_end": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + days * 86400))}
+             for name, days in (("fine", 20), ("late", 10), ("lost", -1))]
+    lines = SERVER.ctl("host", "list", answer={"hosts": hosts}).stdout.splitlines()
+    for line, end in zip(lines[1:], ("Z", "(ends soon)", "(has ended)")):
+        assert line.rstrip().endswith(end), lines
+    result = SERVER.ctl("status", answer={"warnings": ["The certificate of host late"]})
+    assert "The certificate of host late" in result.stdout, result
+
+
 def a_refusal_is_told_in_the_manager_s_words():
     for number, http_status in ((4, 403), (3, 424), (2, 400), (1, 409), (4, 401)):
         error = {"error": {"status": number, "errno": "EACCES", "reason": None, "text": "Not for you"}}
@@ -193,7 +205,8 @@ def nobody_there_is_told():
 
 
 run([without_a_session_it_says_how_to_log_in, log_in_keeps_the_token_for_its_user_alone,
-     the_token_goes_with_what_follows, lists_are_safe_to_print, a_refusal_is_told_in_the_manager_s_words,
+     the_token_goes_with_what_follows, lists_are_safe_to_print, ends_of_certificates_are_seen,
+     a_refusal_is_told_in_the_manager_s_words,
      what_is_no_manager_is_told_apart, a_redirection_is_not_followed, no_proxy_sees_the_token,
      another_certificate_is_refused, names_are_no_paths, pages_of_large_events_are_put_together,
      events_that_lead_nowhere_are_no_answer, nobody_there_is_told])

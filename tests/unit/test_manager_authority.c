@@ -8,9 +8,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "common/json.h"
 #include "crypto/x509.h"
 #include "manager/authority.h"
 #include "manager/authority_cert.h"
+#include "manager/certificates.h"
+#include "manager/keys_watch.h"
+#include "manager/manager.h"
+#include "manager/record.h"
 #include "manager/vault.h"
 
 #define HOST "0b7d3a5e-1111-4222-8333-444455556666"
@@ -416,6 +421,63 @@ static void no_key_in_the_store(void **state)
 	assert_null(strstr(text, base64));
 }
 
+static void add_host(const char *id, const char *name, int64_t end)
+{
+	char until[TIME_TEXT_SIZE];
+	_cleanup_json_ json_t *host = NULL;
+
+	time_format(end, until);
+	host = json_pack("{s:s, s:s}", "name", name, "certificate_end", until);
+	must(store_insert(store, "host", id, host, &e));
+}
+
+static int take_row(const json_t *row, void *userdata)
+{
+	return json_array_append((json_t *) userdata, (json_t *) row);
+}
+
+static size_t warnings_at(struct manager *m, int64_t now)
+{
+	_cleanup_json_ json_t *list = NULL;
+
+	must(certificates_warnings(m, now, &list, &e));
+	return json_array_size(list);
+}
+
+/* Hosts renew theirs a month before, the manager its own, and nobody the authority's. */
+static void ends_are_told(void **state)
+{
+	const struct record_filter f = { .operation = "certificate.watch" };
+	struct manager m = { .store = store, .authority = authority };
+	_cleanup_json_ json_t *rows = json_array();
+	const int64_t day = 86400, now = time_now();
+
+	(void) state;
+	must(keywatch_new(&m.watch, &e));
+	assert_int_equal(warnings_at(&m, now), 0);
+	add_host("0b7d3a5e-1111-4222-8333-444455556601", "fine", now + 15 * day);
+	add_host("0b7d3a5e-1111-4222-8333-444455556602", "late", now + 13 * day);
+	add_host("0b7d3a5e-1111-4222-8333-444455556603", "lost", now - 1);
+	certificates_watch(&m, now);
+	certificates_watch(&m, now + 1);
+	must(record_each(store, &f, take_row, rows, &e));
+	assert_int_equal(json_array_size(rows), 2);
+	assert_string_equal(json_text(json_array_get(rows, 0), "host"), "0b7d3a5e-1111-4222-8333-444455556602");
+	assert_non_null(strstr(json_text(json_array_get(rows, 0), "result"), "late ends at"));
+	assert_string_equal(json_text(json_array_get(rows, 1), "object"),
+			    "host:0b7d3a5e-1111-4222-8333-444455556603");
+	assert_non_null(strstr(json_text(json_array_get(rows, 1), "result"), "join again"));
+	certificates_watch(&m, now + day);
+	json_array_clear(rows);
+	must(record_each(store, &f, take_row, rows, &e));
+	assert_int_equal(json_array_size(rows), 4);
+	assert_int_equal(warnings_at(&m, now + (AUTHORITY_SERVER_DAYS - 15) * day), 3);
+	assert_int_equal(warnings_at(&m, now + (AUTHORITY_SERVER_DAYS - 13) * day), 4);
+	assert_int_equal(warnings_at(&m, now + (AUTHORITY_CA_DAYS - 181) * day), 4);
+	assert_int_equal(warnings_at(&m, now + (AUTHORITY_CA_DAYS - 179) * day), 5);
+	keywatch_free(m.watch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +492,7 @@ int main(void)
 		authority_test(a_foreign_key_is_refused),
 		authority_test(both_ends_of_tls),
 		authority_test(no_key_in_the_store),
+		authority_test(ends_are_told),
 	};
 
 	return cmocka_run_group_tests(tests, unit_setup, NULL);

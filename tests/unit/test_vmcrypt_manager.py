@@ -169,6 +169,7 @@ def log_in_and_out():
     refused(*ask("GET", "/session", token="other"), 401)
     log_in(ADMIN, PASSWORD, "admin")
     equal(ask("GET", "/status")[1]["vault"], "key-file", "vault")
+    equal(ask("GET", "/status")[1]["warnings"], [], "no certificate ends soon")
 
 
 def users_and_what_they_may():
