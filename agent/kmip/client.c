@@ -211,7 +211,7 @@ static int choose(struct kmip_client *client, unsigned int found, struct error *
 		}
 	}
 	if (pinned->major)
-		return error_fail(e, EPROTONOSUPPORT, "The key server does not speak KMIP %d.%d, to which it is pinned; check what changed there",
+		return error_fail(e, EPROTONOSUPPORT, "The key server does not speak KMIP %d.%d, to which it is pinned; look at what changed there, or have a version agreed on anew (\"server change\" with --kmip-version auto)",
 				  pinned->major, pinned->minor);
 	return error_fail(e, EPROTONOSUPPORT, "The key server speaks no version of KMIP that vmcrypt knows: 1.0 to 1.4, 2.0, 2.1");
 }

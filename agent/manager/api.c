@@ -271,6 +271,7 @@ static int run(struct api_call *call, json_t **ret, struct error *e)
 		return error_prefix(e, "Nothing was done, for it cannot be recorded");
 	r = route->handler(call, ret, e);
 	set_object(call, &event);
+	event.failed_type = call->failed_type;
 	(void)record_end(store, id, &event, r < 0 ? e : NULL);
 	return r;
 }

@@ -65,6 +65,7 @@ struct api_route {
  * @user: who asks, "" before login
  * @params: what stood for "{…}"
  * @object: as in privilege_check(); for the record; a handler that makes one sets it
+ * @failed_type: as in struct record_event, where a handler knows it
  * @vm: UUID, for the record, where a handler knows it and the object is another
  * @body: NULL without
  * @status: of HTTP, where the handler knows better than http_status(); else 0
@@ -79,6 +80,7 @@ struct api_call {
 	char params[API_PARAMS_MAX][API_PARAM_SIZE];
 	char object[2 * API_PARAM_SIZE];
 	char vm[UUID_TEXT_SIZE];
+	const char *failed_type;
 	json_t *body;
 	unsigned int status;
 	char *csv;

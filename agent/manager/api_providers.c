@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Key providers, their servers and certificates, and which of them is the default. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,13 @@ static const char *provider_of(struct api_call *call)
 {
 	api_set_object(call, "provider", call->params[0]);
 	return call->params[0];
+}
+
+/* What vSphere calls it when a key server is of another vendor than the others. */
+static void name_failure(struct api_call *call, int r)
+{
+	if (r == -EXDEV)
+		call->failed_type = "com.vmware.vc.kms.crypto.Vendor";
 }
 
 static int show(struct api_call *call, const char *id, json_t **ret, struct error *e)
@@ -178,6 +186,7 @@ int api_providers_server_add(struct api_call *call, json_t **ret, struct error *
 		r = need_address(&server, e);
 	if (r == 0)
 		r = provider_server_add(call->manager, id, &server, call->user, e);
+	name_failure(call, r);
 	return r < 0 ? r : show(call, id, ret, e);
 }
 
@@ -216,6 +225,7 @@ int api_providers_server_change(struct api_call *call, json_t **ret, struct erro
 	if (r == 0)
 		r = provider_server_change(call->manager, id, call->params[1], &change, named, call->user,
 					   e);
+	name_failure(call, r);
 	return r < 0 ? r : show(call, id, ret, e);
 }
 

@@ -150,6 +150,13 @@ bool keywatch_removing(struct keywatch *w, const char *id)
 	return w && json_has(w->removing, id);
 }
 
+void keywatch_recall(struct keywatch *w, const char *what, char *ret)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&w->lock);
+
+	snprintf(ret, KEYWATCH_STATE_SIZE, "%s", json_text(w->seen, what));
+}
+
 void keywatch_remember(struct keywatch *w, const char *what, const char *state, char *ret)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&w->lock);

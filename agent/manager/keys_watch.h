@@ -91,6 +91,9 @@ bool keywatch_removing(struct keywatch *watch, const char *id);
  */
 void keywatch_remember(struct keywatch *watch, const char *what, const char *state, char *ret);
 
+/** keywatch_recall() - the same, and it is left as it is */
+void keywatch_recall(struct keywatch *watch, const char *what, char *ret);
+
 #define KEYWATCH_STATE_SIZE 64
 
 #endif

@@ -18,8 +18,10 @@
 #include "manager/hosts.h"
 #include "manager/keys_material.h"
 #include "manager/keys_push.h"
+#include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/record.h"
 #include "manager/store.h"
 
 #define DAY		86400
@@ -246,9 +248,69 @@ static int probe_hosts(struct status *s, struct error *e)
 	return 0;
 }
 
+/*
+ * In the first try of a minute by this user the intent is recorded, and it stands for those
+ * that follow: who asks again and again is not to fill the record.
+ * @ret_id: of the intent; "": there is one of this minute
+ */
+static int begin(const struct status *s, const struct record_event *event,
+		 char ret_id[UUID_TEXT_SIZE], struct error *e)
+{
+	char name[sizeof("status||") + UUID_TEXT_SIZE + 64], minute[TIME_TEXT_SIZE];
+	char was[KEYWATCH_STATE_SIZE];
+	int r;
+
+	snprintf(name, sizeof(name), "status|%s|%.64s", s->id, s->user);
+	time_format(time_now(), minute);
+	minute[sizeof("2026-01-01T00:00") - 1] = '\0';
+	keywatch_recall(s->m->watch, name, was);
+	ret_id[0] = '\0';
+	if (strcmp(was, minute) == 0)
+		return 0;
+	r = record_begin(s->m->store, event, ret_id, e);
+	/* Not before it is on stable storage: another call may be here, too. */
+	if (r == 0)
+		keywatch_remember(s->m->watch, name, minute, was);
+	return r;
+}
+
+static int try_key(struct status *s, struct key_failure *why, struct error *e)
+{
+	int r = key_fetch(s->set, s->set->probe_key, &s->material, why);
+
+	if (r < 0) {
+		warn(s, "%s", why->error.text);
+		return 0;
+	}
+	return probe_hosts(s, e);
+}
+
+/* Each host is given the probe key to wrap with. */
+static int try_hosts(struct status *s, struct error *e)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:s}", "provider", s->id);
+	char object[9 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
+	struct record_event event = { .user = s->user, .operation = "provider.status",
+				      .type = RECORD_TYPE_OPERATION, .object = object,
+				      .key = s->set->probe_key, .data = data };
+	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
+	struct error failure = ERROR_NULL;
+	int r;
+
+	snprintf(object, sizeof(object), "provider:%.36s", s->id);
+	if (begin(s, &event, id, &failure) < 0) {
+		warn(s, "No host was tried, for it cannot be recorded: %s", failure.text);
+		return 0;
+	}
+	r = try_key(s, &why, e);
+	event.failed_type = key_failure_event(&why);
+	if (id[0])
+		(void)record_end(s->m->store, id, &event, r < 0 ? e : &why.error);
+	return r;
+}
+
 static int look_at_standard(struct status *s, struct error *e)
 {
-	struct key_failure why = { .why = KEYSTATE_AVAILABLE };
 	int r = providers_hold(s->m->providers, s->id, &s->set, e);
 
 	if (r == 0)
@@ -260,11 +322,7 @@ static int look_at_standard(struct status *s, struct error *e)
 		warn(s, "The manager has no certificate to show to the key servers: make one");
 	if (s->good == 0 || !s->set->probe_key[0])
 		return 0;
-	if (key_fetch(s->set, s->set->probe_key, &s->material, &why) < 0) {
-		warn(s, "%s", why.error.text);
-		return 0;
-	}
-	return probe_hosts(s, e);
+	return try_hosts(s, e);
 }
 
 static int look_at_native(struct status *s, struct error *e)

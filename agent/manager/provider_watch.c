@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "kmip/certificate.h"
+#include "manager/keys_material.h"
 #include "manager/keys_watch.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -83,6 +84,14 @@ static void look_at_end(const struct look *look, const char *server, int64_t end
 	note_daily(look, what, server ? SERVER_END : CLIENT_END, server, text);
 }
 
+/* One that answers and does not hold the key is reached all the same. */
+static const char *server_event(const struct kmip_server_status *found)
+{
+	const struct key_failure failure = { .why = found->why };
+
+	return found->why == KEYSTATE_PROVIDER_UNREACHABLE ? UNREACHABLE : key_failure_event(&failure);
+}
+
 static void look_at_server(const struct look *look, const struct kmip_server_status *found)
 {
 	const char *state = found->code == 0 ? "ok" : keystate_name(found->why);
@@ -95,7 +104,7 @@ static void look_at_server(const struct look *look, const struct kmip_server_sta
 	if (found->code < 0) {
 		snprintf(text, sizeof(text), "Key server %.128s gives no key (%.40s): %s", found->name, state,
 			 found->text);
-		note(look, UNREACHABLE, found->name, text);
+		note(look, server_event(found), found->name, text);
 	} else if (was[0]) {
 		snprintf(text, sizeof(text), "Key server %.128s gives keys again", found->name);
 		note(look, NULL, found->name, text);

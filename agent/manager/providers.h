@@ -328,7 +328,8 @@ int provider_native_push(struct manager *m, const char *host, const struct host_
 
 /**
  * provider_status() - try everything: a key through each server, a wrap on each safe host
- * @user: who asks, for the hosts' own record
+ * @user: who asks, for the record, and the hosts' own: that hosts are given the probe key
+ *	is recorded once a minute of each user and provider
  * @ret: as openapi.yaml has ProviderStatus
  */
 int provider_status(struct manager *m, const char *id, const char *user, json_t **ret,

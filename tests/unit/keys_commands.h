@@ -4,6 +4,8 @@
 #define VMCRYPT_TESTS_KEYS_COMMANDS_H
 
 #include "common/lock.h"
+#include <sqlite3.h>
+
 #include "common/log.h"
 #include "manager/keys_withdraw.h"
 
@@ -329,9 +331,21 @@ static int do_search(struct order *o)
 	return 0;
 }
 
+static void alter_store(const char *folder, const char *sql)
+{
+	sqlite3 *db = NULL;
+
+	assert_int_equal(sqlite3_open(unit_path(folder, "manager.db"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* FOLDER SQL, which is run meanwhile */
 static int do_reopen(struct order *o)
 {
 	close_manager();
+	if (word(o, 2))
+		alter_store(word(o, 1), word(o, 2));
 	open_manager(word(o, 1));
 	return 0;
 }

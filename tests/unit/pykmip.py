@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """PyKMIP's server on loopback, and the certificates that it and its clients need."""
 
+import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 
 SUITE = "ECDHE-RSA-AES256-SHA384"
@@ -93,3 +96,55 @@ class Server:
         if self.process.poll() is None:
             os.killpg(self.process.pid, 9)
         self.process.wait()
+
+
+class Eavesdropper:
+    """Ends the client's TLS, keeps what it says as heard, and passes it on to a server; what is answered
+    goes through alter"""
+
+    def __init__(self, folder, server, alter=bytes):
+        self.server, self.alter, self.heard = server, alter, b""
+        self.ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ours.load_cert_chain(f"{folder}/server.pem", f"{folder}/server.key")
+        self.theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.theirs.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.theirs.load_verify_locations(f"{folder}/ca.pem")
+        self.theirs.load_cert_chain(f"{folder}/client.pem", f"{folder}/client.key")
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.threads = []
+        self.thread = threading.Thread(target=self.accept)
+        self.thread.start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.threads.append(threading.Thread(target=self.serve, args=(connection,), daemon=True))
+            self.threads[-1].start()
+
+    @staticmethod
+    def message(stream):
+        """One, by the length in its head"""
+        message = stream.recv(8)
+        while message and len(message) < 8 + int.from_bytes(message[4:8], "big"):
+            message += stream.recv(8 + int.from_bytes(message[4:8], "big") - len(message))
+        return message
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError), self.ours.wrap_socket(connection, server_side=True) as front, \
+                socket.create_connection(("127.0.0.1", self.server.port)) as plain, \
+                self.theirs.wrap_socket(plain, server_hostname="127.0.0.1") as back:
+            while request := self.message(front):
+                self.heard += request
+                back.sendall(request)
+                front.sendall(self.alter(self.message(back)))
+
+    def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(60)
+        for thread in self.threads:
+            thread.join(60)

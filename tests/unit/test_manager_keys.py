@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import socket
-import ssl
 import subprocess
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from kmip.core import enums
 from kmip.pie.client import ProxyKmipClient
 
 import tap
-from pykmip import MEMORY, Server, certificates, free_port, openssl, sign
+from pykmip import MEMORY, Eavesdropper, Server, certificates, free_port, openssl, sign
 from tap import equal
 from test_kmip_servers import answer_garbage
 
@@ -290,6 +289,33 @@ def status_is_a_real_wrap():
         assert status["certificate_end"], status
 
 
+def who_has_keys_tried_is_recorded():
+    """That hosts are given the probe key, and so once a minute."""
+    with manager() as m:
+        provider = kms(m)
+        site(m)
+        probe = m.do("document", "provider", provider)["probe_key"]
+        while True:
+            before, minute = len(m.rows(operation="provider.status")), time.time() // 60
+            for _ in range(3):
+                equal(all(h["ok"] for h in m.do("status", provider)["hosts"]), True, "hosts")
+            rows = m.rows(operation="provider.status")[before:]
+            if time.time() // 60 == minute:
+                break
+            time.sleep(60 - time.time() % 60)
+        equal([(r["phase"], r["user"], r["key"], r["object"], r["type"]) for r in rows],
+              [("intent", "anna", probe, "provider:" + provider, None),
+               ("outcome", "anna", probe, "provider:" + provider, "com.vmware.vc.crypto.Operation")], "recorded")
+        other = kms(m, "other")
+        # A record that takes one row more
+        m.do("reopen", m.dir, f"CREATE UNIQUE INDEX full ON event(hash IS NULL) WHERE seq > {m.rows()[-1]['seq']}")
+        m.do("watch", int(time.time()))
+        for _ in range(2):
+            status = m.do("status", other)
+            equal((status["servers"][0]["ok"], status["hosts"]), (True, []), "servers, and no host")
+            assert any("No host was tried" in w for w in status["warnings"]), status
+
+
 def servers_are_one_vendor_s_and_replicate():
     with manager() as m:
         provider = kms(m)
@@ -360,6 +386,7 @@ def servers_with_the_same_ids():
         rows = m.rows(operation="provider.watch")
         equal(len(rows), 1, rows)
         assert "check value" in rows[0]["result"], rows
+        equal(rows[0]["type"], "com.vmware.vc.kms.crypto.SendKeyError.KeyMissingOnKMS", "it is reached")
         m.fails("ENOKEY", "trust", provider, "b", None, ca, says="check value")
         m.do("trust", provider, "a", None, ca)
         # What was kept before there were check values gets its own
@@ -460,57 +487,6 @@ def a_server_is_changed():
         m.fails("EINVAL", "server", provider, "a/b", str(b.port), read("ca.pem"), says="a/b")
 
 
-class Eavesdropper:
-    """Ends the manager's TLS, notes what it says, and passes it on to a key server."""
-
-    def __init__(self, server):
-        name = SITE["folder"].name
-        self.server, self.heard = server, b""
-        self.ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ours.load_cert_chain(f"{name}/server.pem", f"{name}/server.key")
-        self.theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.theirs.maximum_version = ssl.TLSVersion.TLSv1_2
-        self.theirs.load_verify_locations(f"{name}/ca.pem")
-        self.theirs.load_cert_chain(f"{name}/client.pem", f"{name}/client.key")
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self.accept)
-        self.thread.start()
-
-    def accept(self):
-        threads = []
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                break
-            threads.append(threading.Thread(target=self.serve, args=(connection,)))
-            threads[-1].start()
-        for thread in threads:
-            thread.join(60)
-
-    @staticmethod
-    def message(stream):
-        head = stream.recv(8)
-        while head and len(head) < 8 + int.from_bytes(head[4:8], "big"):
-            head += stream.recv(8 + int.from_bytes(head[4:8], "big") - len(head))
-        return head
-
-    def serve(self, connection):
-        with contextlib.suppress(OSError), self.ours.wrap_socket(connection, server_side=True) as front, \
-                socket.create_connection(("127.0.0.1", self.server.port)) as plain, \
-                self.theirs.wrap_socket(plain, server_hostname="127.0.0.1") as back:
-            while request := self.message(front):
-                self.heard += request
-                back.sendall(request)
-                front.sendall(self.message(back))
-
-    def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join(60)
-
-
 def text_field(tag, text):
     """A text string as KMIP encodes it"""
     data = text.encode()
@@ -518,7 +494,7 @@ def text_field(tag, text):
 
 
 def user_and_password_reach_the_server():
-    ear = Eavesdropper(SITE["servers"][0])
+    ear = Eavesdropper(SITE["folder"].name, SITE["servers"][0])
     try:
         with manager() as m:
             provider = m.do("provider", "kms", "standard")
@@ -681,8 +657,10 @@ if __name__ == "__main__":
     try:
         start()
         tap.run([a_key_for_a_vm_s_hosts, every_effect_is_recorded, reasons_of_a_key_server,
-                 a_key_server_that_is_no_good, who_waits_gets_it_when_it_is_back, provision_gives_all,
-                 status_is_a_real_wrap, servers_are_one_vendor_s_and_replicate, servers_with_the_same_ids,
+                 a_key_server_that_is_no_good,
+                 who_waits_gets_it_when_it_is_back, provision_gives_all,
+                 status_is_a_real_wrap, who_has_keys_tried_is_recorded, servers_are_one_vendor_s_and_replicate,
+                 servers_with_the_same_ids,
                  a_version_is_pinned, a_server_is_changed, user_and_password_reach_the_server,
                  a_probe_key_that_is_lost_has_a_successor, a_key_in_use_is_not_undone, certificates_in_four_ways,
                  keys_that_are_used_stay, wrapped_on_their_way, changes_are_recorded_once])

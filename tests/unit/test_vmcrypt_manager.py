@@ -473,6 +473,11 @@ def providers_and_keys():
     refused(*ask("POST", here + "/servers", {"name": "a/b", **address, "pin": seen}), 400)
     equal(ask("PATCH", here + "/servers/a", {"ca": ca})[1]["servers"][0]["pin"], None, "CA in its place")
     change_server(here + "/servers/a", {"address": "127.0.0.1", "port": server.port, "legacy": True, "ca": ca})
+    relay = pykmip.Eavesdropper(folder, server, lambda answer: answer.replace(b"PyKMIP", b"Acme, "))
+    refused(*ask("POST", here + "/servers", {"name": "v", **address, "port": relay.port, "ca": ca}), 400)
+    relay.stop()
+    row = ask("GET", "/events?operation=server.add&limit=1000")[1]["events"][-1]
+    equal((row["phase"], row["type"]), ("outcome", "com.vmware.vc.kms.crypto.Vendor"), row)
     found = ask("GET", here + "/status")[1]
     equal([s["ok"] for s in found["servers"]], [True], found)
     keys_of(kms, address)
