@@ -8,11 +8,8 @@
 #include "common/cleanup.h"
 #include "common/fileio.h"
 #include "common/json.h"
-#include "common/log.h"
 #include "manager/manager.h"
 #include "manager/privilege.h"
-#include "manager/record.h"
-#include "manager/refusals.h"
 #include "manager/store.h"
 
 #define WHAT "request"
@@ -99,33 +96,13 @@ static int log_in(struct api_call *call, struct error *e)
 	return r;
 }
 
-static void note_refusal(const struct api_call *call, const char *privilege, const char *object)
-{
-	_cleanup_json_ json_t *data = NULL;
-	char operation[160];
-	struct record_event event = { .user = call->user, .operation = operation,
-				      .object = object };
-	uint64_t unrecorded;
-
-	if (!refusals_count(call->manager->refusals, call->user, time_since_boot(), &unrecorded))
-		return;
-	snprintf(operation, sizeof(operation), "%s %s", call->route->method,
-		 call->route->pattern);
-	data = json_pack("{s:s, s:s, s:I}", "privilege", privilege, "peer", call->rq->peer,
-			 "unrecorded_before", (json_int_t)unrecorded);
-	event.data = data;
-	/* Refused it is, recorded or not: the journal tells why it was not. */
-	if (record_note(call->manager->store, &event, "refused", NULL) < 0)
-		log_warning("Cannot record that %s was refused %s", call->user, privilege);
-}
-
 int api_require(struct api_call *call, const char *privilege, const char *object,
 		struct error *e)
 {
 	int r = privilege_check(call->manager->store, call->user, privilege, object, e);
 
 	if (r == -EACCES)
-		note_refusal(call, privilege, object);
+		api_note_refusal(call, privilege, object);
 	return r;
 }
 
@@ -189,6 +166,8 @@ static int allow(struct api_call *call, struct error *e)
 	uint8_t uuid[UUID_SIZE];
 
 	if (!route->kind) {
+		if (route->about)
+			api_set_object(call, route->about, call->params[0]);
 		if (!route->privilege)
 			return 0;
 		return api_require(call, route->privilege, PERMISSION_GLOBAL, e);
@@ -223,59 +202,6 @@ static int read_body(struct api_call *call, struct error *e)
 	return 0;
 }
 
-/* What the record may know of the body: all but secrets. */
-static json_t *recorded_data(const struct api_call *call)
-{
-	json_t *data = call->body ? json_copy(call->body) : json_object();
-
-	if (!data)
-		return NULL;
-	json_object_del(data, "password");
-	json_object_del(data, "new_password");
-	json_object_set_new(data, "peer", json_string(call->rq->peer));
-	return data;
-}
-
-static void set_object(const struct api_call *call, struct record_event *event)
-{
-	/* Where the body names a host or a VM, what is done concerns them. */
-	event->host = json_string_value(json_object_get(call->body, "host"));
-	event->vm = call->vm[0] ? call->vm :
-		json_string_value(json_object_get(call->body, "vm"));
-	if (!call->object[0])
-		return;
-	event->object = call->object;
-	if (!strncmp(call->object, "vm:", 3))
-		event->vm = call->object + 3;
-	if (!strncmp(call->object, "host:", 5))
-		event->host = call->object + 5;
-}
-
-static int run(struct api_call *call, json_t **ret, struct error *e)
-{
-	const struct api_route *route = call->route;
-	struct store *store = call->manager->store;
-	_cleanup_json_ json_t *data = NULL;
-	char id[UUID_TEXT_SIZE];
-	struct record_event event = { .user = call->user, .operation = route->operation,
-				      .type = route->type };
-	int r;
-
-	if (!route->operation)
-		return route->handler(call, ret, e);
-	data = recorded_data(call);
-	event.data = data;
-	set_object(call, &event);
-	r = record_begin(store, &event, id, e);
-	if (r < 0)
-		return error_prefix(e, "Nothing was done, for it cannot be recorded");
-	r = route->handler(call, ret, e);
-	set_object(call, &event);
-	event.failed_type = call->failed_type;
-	(void)record_end(store, id, &event, r < 0 ? e : NULL);
-	return r;
-}
-
 static int run_slow(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct manager *m = call->manager;
@@ -286,7 +212,7 @@ static int run_slow(struct api_call *call, json_t **ret, struct error *e)
 		r = error_set(e, EAGAIN, EXIT_FAILED, 0, "%u requests wait for hosts or key servers already: try "
 			      "again in some seconds", m->slow_max);
 	} else {
-		r = run(call, ret, e);
+		r = api_run(call, ret, e);
 	}
 	atomic_fetch_sub(&m->slow, 1);
 	return r;
@@ -320,8 +246,11 @@ void api_serve(const struct http_request *rq, struct http_answer *an, void *mana
 		r = allow(&call, &e);
 	if (r == 0)
 		r = read_body(&call, &e);
+	if (r == 0 && call.route->authorize)
+		r = call.route->authorize(&call, &e);
 	if (r == 0)
-		r = call.route->flags & API_SLOW ? run_slow(&call, &value, &e) : run(&call, &value, &e);
+		r = call.route->flags & API_SLOW ? run_slow(&call, &value, &e) :
+						    api_run(&call, &value, &e);
 	answer(&call, an, value, r, &e);
 	json_decref(call.body);
 	free(call.csv);

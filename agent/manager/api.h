@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "common/errors.h"
+#include "crypto/locator.h"
 #include "manager/http.h"
 #include "manager/permission.h"
 #include "manager/session.h"
@@ -40,12 +41,18 @@ enum api_flags {
  * struct api_route - what can be asked
  * @method: of HTTP
  * @pattern: below API_PREFIX; "{…}" stands for one part of the path
- * @privilege: that the user has to hold; NULL: the handler asks
+ * @privilege: that the user has to hold; NULL: @authorize asks
  * @kind: of the object on which, "cluster", "host" or "vm", named by the first
  *	parameter; NULL: global
+ * @about: kind of the object that the first parameter names, where no privilege is held
+ *	on it: "user", "role" and so on; NULL: what @authorize names, else global
  * @operation: recorded with intent and outcome; NULL: nothing is
- * @type: vSphere's name of the event, or NULL
+ * @type: vSphere's name of the event that it was done, or NULL
  * @members: that the body may have, ends in NULL
+ * @authorize: what @privilege does not say of who may; names the object, and the VM and
+ *	the key where it can. Before the intent, so that whoever may not leaves no more
+ *	than refusals in the record: it changes nothing. NULL: @privilege is all
+ * @wants: the privilege that @authorize asks for, where several routes share it
  * @handler: *ret stays NULL for an answer without a body
  */
 struct api_route {
@@ -53,10 +60,13 @@ struct api_route {
 	const char *pattern;
 	const char *privilege;
 	const char *kind;
+	const char *about;
 	unsigned int flags;
 	const char *operation;
 	const char *type;
 	const char *const *members;
+	int (*authorize)(struct api_call *call, struct error *e);
+	const char *wants;
 	int (*handler)(struct api_call *call, json_t **ret, struct error *e);
 };
 
@@ -64,9 +74,12 @@ struct api_route {
  * struct api_call - one request under way
  * @user: who asks, "" before login
  * @params: what stood for "{…}"
- * @object: as in privilege_check(); for the record; a handler that makes one sets it
- * @failed_type: as in struct record_event, where a handler knows it
- * @vm: UUID, for the record, where a handler knows it and the object is another
+ * @object: as in privilege_check(); for the record; a handler that makes one sets it.
+ *	"": global
+ * @vm: UUID, for the record, where it is known and the object is another
+ * @key: its id, for the record, "" where none is known
+ * @event: id of what is recorded, "" before the intent
+ * @failed_type: vSphere's name of the event that it failed, where a handler knows it
  * @body: NULL without
  * @status: of HTTP, where the handler knows better than http_status(); else 0
  * @csv: malloc'ed, in place of JSON
@@ -80,6 +93,8 @@ struct api_call {
 	char params[API_PARAMS_MAX][API_PARAM_SIZE];
 	char object[2 * API_PARAM_SIZE];
 	char vm[UUID_TEXT_SIZE];
+	char key[KEY_ID_MAX + 1];
+	char event[UUID_TEXT_SIZE];
 	const char *failed_type;
 	json_t *body;
 	unsigned int status;
@@ -104,6 +119,12 @@ void api_serve(const struct http_request *rq, struct http_answer *an, void *mana
  */
 int api_require(struct api_call *call, const char *privilege, const char *object,
 		struct error *e);
+
+/** api_note_refusal() - that the caller was refused. @privilege: for lack of it; or NULL */
+void api_note_refusal(const struct api_call *call, const char *privilege, const char *object);
+
+/** api_run() - the handler, between intent and outcome where the route is recorded */
+int api_run(struct api_call *call, json_t **ret, struct error *e);
 
 /** api_require_on() - the same on the object "KIND:ID" */
 int api_require_on(struct api_call *call, const char *privilege, const char *kind, const char *id,
@@ -152,6 +173,24 @@ int api_bool(const struct api_call *call, const char *key, bool *ret, struct err
 /** api_password() - into the secure heap; empty when it is not there */
 int api_password(const struct api_call *call, const char *key, struct secret *ret,
 		 struct error *e);
+
+/* What authorizes, by file. */
+int api_session_prove(struct api_call *call, struct error *e);
+int api_users_name(struct api_call *call, struct error *e);
+int api_roles_name(struct api_call *call, struct error *e);
+int api_permissions_may_set(struct api_call *call, struct error *e);
+int api_permissions_may_delete(struct api_call *call, struct error *e);
+int api_clusters_may_change(struct api_call *call, struct error *e);
+int api_hosts_may_change(struct api_call *call, struct error *e);
+int api_hosts_may_token(struct api_call *call, struct error *e);
+int api_hosts_may_token_delete(struct api_call *call, struct error *e);
+int api_vms_may_register(struct api_call *call, struct error *e);
+int api_vms_may_move(struct api_call *call, struct error *e);
+int api_disks_may_create(struct api_call *call, struct error *e);
+int api_disks_may(struct api_call *call, struct error *e);
+int api_disks_may_forget(struct api_call *call, struct error *e);
+int api_keys_may_register(struct api_call *call, struct error *e);
+int api_keys_may_remove(struct api_call *call, struct error *e);
 
 /* Handlers, by file. */
 int api_about(struct api_call *call, json_t **ret, struct error *e);

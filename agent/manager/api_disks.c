@@ -105,6 +105,16 @@ static int require_on(struct api_call *call, const char *kind, const char *privi
 	return api_require_on(call, privilege, kind, *ret_id, e);
 }
 
+/* A disk that has one key, as all but those between two providers, is found by it. */
+static void note_key(struct api_call *call, const json_t *disk)
+{
+	const json_t *keys = json_object_get(disk, "keys");
+	const char *key = text(json_array_get(keys, 0), "key");
+
+	if (key)
+		snprintf(call->key, sizeof(call->key), "%.*s", KEY_ID_MAX, key);
+}
+
 /* The privilege on the disk's VM; where nobody knows that, it takes the privilege everywhere. */
 static int require_on_disk(struct api_call *call, const char *privilege, struct error *e)
 {
@@ -115,6 +125,7 @@ static int require_on_disk(struct api_call *call, const char *privilege, struct 
 
 	if (r < 0)
 		return r;
+	note_key(call, disk);
 	vm = text(disk, "vm");
 	if (vm) {
 		snprintf(object, sizeof(object), "vm:%.36s", vm);
@@ -215,38 +226,56 @@ static int enable_host(struct api_call *call, const char *host, struct error *e)
 	return r < 0 ? r : host_mode_on_demand(call->manager, host, call->user, e);
 }
 
+/* The disk has no id yet: what is done is done to its VM. */
+int api_disks_may_create(struct api_call *call, struct error *e)
+{
+	const char *host = NULL, *vm = NULL;
+	int r = require_on(call, "host", "Cryptographer.EncryptNew", &host, e);
+
+	if (r == 0)
+		r = require_on(call, "vm", "Cryptographer.EncryptNew", &vm, e);
+	if (r == 0)
+		api_set_object(call, "vm", vm);
+	return r;
+}
+
 int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 {
+	const char *host = text(call->body, "host"), *vm = text(call->body, "vm");
 	_cleanup_json_ json_t *args = args_of(call);
-	const char *host = NULL, *vm = NULL;
 	int r;
 
 	if (!args)
 		return error_oom(e);
-	r = require_on(call, "host", "Cryptographer.EncryptNew", &host, e);
-	if (r == 0)
-		r = require_on(call, "vm", "Cryptographer.EncryptNew", &vm, e);
-	if (r == 0)
-		r = name_vm(call, host, vm, args, e);
+	r = name_vm(call, host, vm, args, e);
 	if (r == 0 && new_needs_key(call, host))
 		r = enable_host(call, host, e);
 	if (r == 0)
 		r = run_on(call, host, "disk.create", args, ret, e);
-	if (r == 0)
-		api_set_object(call, "disk", text(*ret, "dek") ?: "");
-	return r;
+	if (r < 0)
+		return r;
+	api_set_object(call, "disk", text(*ret, "dek") ?: "");
+	note_key(call, *ret);
+	return 0;
+}
+
+/* On the host that the body names, and on the disk's VM. */
+int api_disks_may(struct api_call *call, struct error *e)
+{
+	const char *host = NULL;
+	int r = require_on(call, "host", call->route->wants, &host, e);
+
+	return r < 0 ? r : require_on_disk(call, call->route->wants, e);
 }
 
 /**
  * struct operation - one on a disk that is known
  * @op: of the host
- * @privilege: on host and VM
  * @member: of the host's arguments that names the disk
  * @needs_key: a host that is prepared has to be enabled for it
  */
 struct operation {
 	const char *op;
-	const char *privilege;
 	const char *member;
 	bool needs_key;
 };
@@ -254,16 +283,13 @@ struct operation {
 /* With the arguments beside what the body has. */
 static int operate(struct api_call *call, const struct operation *o, json_t **ret, struct error *e)
 {
+	const char *host = text(call->body, "host");
 	_cleanup_json_ json_t *args = args_of(call);
-	const char *host = NULL;
-	int r;
+	int r = 0;
 
 	if (!args || json_object_set_new(args, o->member, json_string(call->params[0])) < 0)
 		return error_oom(e);
-	r = require_on(call, "host", o->privilege, &host, e);
-	if (r == 0)
-		r = require_on_disk(call, o->privilege, e);
-	if (r == 0 && o->needs_key && known_needs_key(call))
+	if (o->needs_key && known_needs_key(call))
 		r = enable_host(call, host, e);
 	return r < 0 ? r : run_on(call, host, o->op, args, ret, e);
 }
@@ -271,21 +297,21 @@ static int operate(struct api_call *call, const struct operation *o, json_t **re
 /* The host holds the device against "dek": what is attached is the disk that was asked for. */
 int api_disks_attach(struct api_call *call, json_t **ret, struct error *e)
 {
-	static const struct operation attach = { "disk.attach", "Cryptographer.Access", "dek", true };
+	static const struct operation attach = { "disk.attach", "dek", true };
 
 	return operate(call, &attach, ret, e);
 }
 
 int api_disks_lock(struct api_call *call, json_t **ret, struct error *e)
 {
-	static const struct operation lock = { "disk.lock", "Cryptographer.ManageKeys", "name", false };
+	static const struct operation lock = { "disk.lock", "name", false };
 
 	return operate(call, &lock, ret, e);
 }
 
 int api_disks_unlock(struct api_call *call, json_t **ret, struct error *e)
 {
-	static const struct operation unlock = { "disk.unlock", "Cryptographer.Access", "name", true };
+	static const struct operation unlock = { "disk.unlock", "name", true };
 
 	return operate(call, &unlock, ret, e);
 }
@@ -295,7 +321,7 @@ int api_disks_detach(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *disk = NULL, *args = NULL;
 	static const struct operation show = {
-		"disk.show", "VirtualMachine.Config.RemoveDisk", "name", false,
+		"disk.show", "name", false,
 	};
 	int r = operate(call, &show, &disk, e);
 
@@ -380,14 +406,17 @@ static int delete_disk(struct store *store, void *userdata, struct error *e)
 	return r < 0 ? r : store_delete(store, "disk", call->params[0], e);
 }
 
+int api_disks_may_forget(struct api_call *call, struct error *e)
+{
+	return require_on_disk(call, call->route->wants, e);
+}
+
 int api_disks_forget(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_json_ json_t *disk = NULL;
-	int r = require_on_disk(call, "Cryptographer.ManageKeys", e);
+	int r = get_disk(call, &disk, e);
 
 	(void)ret;
-	if (r == 0)
-		r = get_disk(call, &disk, e);
 	if (r == 0)
 		r = check_detached(disk, e);
 	if (r == 0)

@@ -48,6 +48,18 @@ static int read_cluster(struct api_call *call, const char **ret, struct error *e
 	return r;
 }
 
+int api_hosts_may_token(struct api_call *call, struct error *e)
+{
+	const char *cluster = NULL;
+	int r = read_cluster(call, &cluster, e);
+
+	if (r < 0)
+		return r;
+	if (cluster)
+		api_set_object(call, "cluster", cluster);
+	return require_entry(call, cluster, e);
+}
+
 int api_hosts_token(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_secret_ struct secret token = SECRET_NULL;
@@ -58,13 +70,6 @@ int api_hosts_token(struct api_call *call, json_t **ret, struct error *e)
 
 	if (r == 0)
 		r = read_hours(call, &hours, e);
-	if (r < 0)
-		return r;
-	if (cluster)
-		api_set_object(call, "cluster", cluster);
-	else
-		snprintf(call->object, sizeof(call->object), PERMISSION_GLOBAL);
-	r = require_entry(call, cluster, e);
 	if (r == 0)
 		r = host_token_new(call->manager, cluster, call->user, hours, &token, expires, e);
 	if (r < 0)
@@ -84,16 +89,25 @@ int api_hosts_tokens(struct api_call *call, json_t **ret, struct error *e)
 	return *ret ? 0 : error_oom(e);
 }
 
-int api_hosts_token_delete(struct api_call *call, json_t **ret, struct error *e)
+/* The token itself is no object: it lets a host into a cluster, or into none. */
+int api_hosts_may_token_delete(struct api_call *call, struct error *e)
 {
 	_cleanup_json_ json_t *document = NULL;
-	struct store *store = call->manager->store;
-	int r = store_get(store, HOST_TOKEN_KIND, call->params[0], &document, e);
+	const char *cluster;
+	int r = store_get(call->manager->store, HOST_TOKEN_KIND, call->params[0], &document, e);
 
+	if (r < 0)
+		return r;
+	cluster = json_string_value(json_object_get(document, "cluster"));
+	if (cluster)
+		api_set_object(call, "cluster", cluster);
+	return require_entry(call, cluster, e);
+}
+
+int api_hosts_token_delete(struct api_call *call, json_t **ret, struct error *e)
+{
 	(void)ret;
-	if (r == 0)
-		r = require_entry(call, json_string_value(json_object_get(document, "cluster")), e);
-	return r < 0 ? r : store_delete(store, HOST_TOKEN_KIND, call->params[0], e);
+	return store_delete(call->manager->store, HOST_TOKEN_KIND, call->params[0], e);
 }
 
 int api_hosts_join(struct api_call *call, json_t **ret, struct error *e)
@@ -162,17 +176,17 @@ static int read_changes(struct api_call *call, struct host_changes *ret, struct 
 }
 
 /* A host that gets into a cluster gets its keys, one that leaves is to forget them. */
-static int require_changes(struct api_call *call, const struct host_changes *changes,
-			   struct error *e)
+int api_hosts_may_change(struct api_call *call, struct error *e)
 {
-	int r = 0;
+	struct host_changes changes = { .name = NULL };
+	int r = read_changes(call, &changes, e);
 
-	if (changes->name)
+	if (r == 0 && changes.name)
 		r = api_require(call, "Host.Config.Settings", call->object, e);
-	if (r < 0 || !changes->cluster)
+	if (r < 0 || !changes.cluster)
 		return r;
 	r = api_require(call, "Host.Inventory.MoveHost", call->object, e);
-	return r < 0 ? r : require_entry(call, *changes->cluster ? changes->cluster : NULL, e);
+	return r < 0 ? r : require_entry(call, *changes.cluster ? changes.cluster : NULL, e);
 }
 
 int api_hosts_change(struct api_call *call, json_t **ret, struct error *e)
@@ -180,8 +194,6 @@ int api_hosts_change(struct api_call *call, json_t **ret, struct error *e)
 	struct host_changes changes = { .actor = call->user };
 	int r = read_changes(call, &changes, e);
 
-	if (r == 0)
-		r = require_changes(call, &changes, e);
 	if (r == 0)
 		r = host_change(call->manager, call->params[0], &changes, e);
 	return r < 0 ? r : api_hosts_get(call, ret, e);

@@ -62,8 +62,9 @@ int api_clusters_create(struct api_call *call, json_t **ret, struct error *e)
 			     HOST_ON_DEMAND);
 	if (!document)
 		return error_oom(e);
-	api_set_object(call, "cluster", id);
 	r = store_insert(call->manager->store, "cluster", id, document, e);
+	if (r == 0)
+		api_set_object(call, "cluster", id);
 	return r < 0 ? r : store_get(call->manager->store, "cluster", id, ret, e);
 }
 
@@ -102,6 +103,16 @@ static int read_crypto_mode(struct api_call *call, const char **ret, struct erro
 	if (strcmp(*ret, HOST_ON_DEMAND) != 0 && strcmp(*ret, HOST_FORCE_ENABLE) != 0)
 		return error_usage(e, "The \"crypto_mode\" of a cluster is \"" HOST_ON_DEMAND "\" or \""
 				   HOST_FORCE_ENABLE "\"");
+	return 0;
+}
+
+int api_clusters_may_change(struct api_call *call, struct error *e)
+{
+	const char *crypto_mode = NULL;
+	int r = read_crypto_mode(call, &crypto_mode, e);
+
+	if (r < 0 || !crypto_mode)
+		return r;
 	return api_require(call, "Cryptographer.RegisterHost", call->object, e);
 }
 
@@ -282,22 +293,31 @@ static int require_place(struct api_call *call, const char *kind, const char *id
 	return r < 0 ? r : store_get(call->manager->store, kind, id, &place, e);
 }
 
-int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
+/* The id is chosen here, so that the intent has it. */
+int api_vms_may_register(struct api_call *call, struct error *e)
 {
-	struct store *store = call->manager->store;
-	_cleanup_json_ json_t *document = NULL;
-	const char *name = NULL, *kind = NULL, *place = NULL;
-	char id[UUID_TEXT_SIZE], created[TIME_TEXT_SIZE];
+	const char *kind = NULL, *place = NULL;
+	char id[UUID_TEXT_SIZE];
 	int r = read_vm_id(call, id, e);
 
-	if (r == 0)
-		r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
 	if (r == 0)
 		r = read_place(call, &kind, &place, e);
 	if (r < 0)
 		return r;
 	api_set_object(call, "vm", id);
-	r = require_place(call, kind, place, e);
+	return require_place(call, kind, place, e);
+}
+
+int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
+{
+	const char *name = NULL, *kind = NULL, *place = NULL, *id = call->object + strlen("vm:");
+	struct store *store = call->manager->store;
+	_cleanup_json_ json_t *document = NULL;
+	char created[TIME_TEXT_SIZE];
+	int r = api_string(call, "name", NAME_MAX_BYTES, &name, e);
+
+	if (r == 0)
+		r = read_place(call, &kind, &place, e);
 	if (r < 0)
 		return r;
 	time_format(time_now(), created);
@@ -310,6 +330,16 @@ int api_vms_register(struct api_call *call, json_t **ret, struct error *e)
 	/* It may have been here before, and its keys still are. */
 	keys_share_vm(call->manager, id);
 	return store_get(store, "vm", id, ret, e);
+}
+
+int api_vms_may_move(struct api_call *call, struct error *e)
+{
+	const char *kind = NULL, *place = NULL;
+	int r = read_place(call, &kind, &place, e);
+
+	if (r == 0)
+		r = api_require(call, "Cryptographer.RegisterVM", call->object, e);
+	return r < 0 ? r : require_place(call, kind, place, e);
 }
 
 static int move_vm(struct store *store, void *userdata, struct error *e)
@@ -341,10 +371,6 @@ int api_vms_move(struct api_call *call, json_t **ret, struct error *e)
 	struct store *store = call->manager->store;
 	int r = read_place(call, &change.kind, &change.place, e);
 
-	if (r == 0)
-		r = api_require(call, "Cryptographer.RegisterVM", call->object, e);
-	if (r == 0)
-		r = require_place(call, change.kind, change.place, e);
 	if (r == 0)
 		r = store_write(store, move_vm, &change, e);
 	if (r == 0)

@@ -25,12 +25,6 @@
 #define DAYS_MAX	3650
 #define DAYS_USUAL	365
 
-static const char *provider_of(struct api_call *call)
-{
-	api_set_object(call, "provider", call->params[0]);
-	return call->params[0];
-}
-
 /* What vSphere calls it when a key server is of another vendor than the others. */
 static void name_failure(struct api_call *call, int r)
 {
@@ -94,7 +88,7 @@ int api_providers_get(struct api_call *call, json_t **ret, struct error *e)
 
 int api_providers_delete(struct api_call *call, json_t **ret, struct error *e)
 {
-	int r = provider_remove(call->manager, provider_of(call), e);
+	int r = provider_remove(call->manager, call->params[0], e);
 
 	(void)ret;
 	if (r == 0)
@@ -177,7 +171,7 @@ int api_providers_server_add(struct api_call *call, json_t **ret, struct error *
 {
 	_cleanup_secret_ struct secret password = SECRET_NULL;
 	struct provider_server server = { .password = SECRET_NULL };
-	const char *id = provider_of(call);
+	const char *id = call->params[0];
 	int r = api_string(call, "name", PROVIDER_NAME_MAX, &server.name, e);
 
 	if (r == 0)
@@ -214,7 +208,7 @@ int api_providers_server_change(struct api_call *call, json_t **ret, struct erro
 {
 	_cleanup_secret_ struct secret password = SECRET_NULL;
 	struct provider_server change = { .password = SECRET_NULL };
-	const char *id = provider_of(call);
+	const char *id = call->params[0];
 	unsigned int named = 0;
 	int r = read_named(call, &named, e);
 
@@ -232,7 +226,7 @@ int api_providers_server_change(struct api_call *call, json_t **ret, struct erro
 int api_providers_server_remove(struct api_call *call, json_t **ret, struct error *e)
 {
 	(void)ret;
-	return provider_server_remove(call->manager, provider_of(call), call->params[1], e);
+	return provider_server_remove(call->manager, call->params[0], call->params[1], e);
 }
 
 /* A certificate in the document, as CertificateInfo; null where there is none. */
@@ -309,7 +303,7 @@ static int make_certificate(struct api_call *call, const char *id, const char *w
 
 int api_providers_certificate_set(struct api_call *call, json_t **ret, struct error *e)
 {
-	const char *id = provider_of(call), *way = NULL;
+	const char *id = call->params[0], *way = NULL;
 	int r = api_string(call, "way", TYPE_MAX, &way, e);
 
 	if (r == 0)
@@ -333,7 +327,7 @@ int api_providers_backup(struct api_call *call, json_t **ret, struct error *e)
 	_cleanup_secret_ struct secret password = SECRET_NULL;
 	_cleanup_free_ uint8_t *data = NULL;
 	_cleanup_free_ char *text = NULL;
-	const char *id = provider_of(call);
+	const char *id = call->params[0];
 	size_t size = 0;
 	int r = need_password(call, &password, e);
 
@@ -392,7 +386,7 @@ int api_defaults_list(struct api_call *call, json_t **ret, struct error *e)
 /* The scope is the object of the call; global has none of its own. */
 static int change_default(struct api_call *call, const char *provider, struct error *e)
 {
-	const char *scope = call->object[0] ? call->object : "global";
+	const char *scope = call->object[0] ? call->object : PERMISSION_GLOBAL;
 	const char *kind = call->route->kind ? call->route->kind : "";
 	_cleanup_json_ json_t *object = NULL;
 	struct error later = ERROR_NULL;
@@ -421,7 +415,7 @@ int api_defaults_set(struct api_call *call, json_t **ret, struct error *e)
 		r = change_default(call, provider, e);
 	if (r < 0)
 		return r;
-	*ret = json_pack("{s:s, s:s}", "scope", call->object[0] ? call->object : "global", "provider",
+	*ret = json_pack("{s:s, s:s}", "scope", call->object[0] ? call->object : PERMISSION_GLOBAL, "provider",
 			 provider);
 	return *ret ? 0 : error_oom(e);
 }

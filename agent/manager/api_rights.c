@@ -55,6 +55,16 @@ static int read_privileges(struct api_call *call, json_t **ret, struct error *e)
 	return 0;
 }
 
+int api_roles_name(struct api_call *call, struct error *e)
+{
+	const char *name = NULL;
+	int r = api_string(call, "name", ROLE_NAME_MAX, &name, e);
+
+	if (r == 0)
+		api_set_object(call, "role", name);
+	return r;
+}
+
 int api_roles_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	const char *name = NULL;
@@ -65,7 +75,6 @@ int api_roles_create(struct api_call *call, json_t **ret, struct error *e)
 		r = read_privileges(call, &privileges, e);
 	if (r < 0)
 		return r;
-	api_set_object(call, "role", name);
 	r = role_create(call->manager->store, call->user, name, privileges, e);
 	return r < 0 ? r : role_get(call->manager->store, name, ret, e);
 }
@@ -77,7 +86,6 @@ int api_roles_replace(struct api_call *call, json_t **ret, struct error *e)
 
 	if (r < 0)
 		return r;
-	api_set_object(call, "role", call->params[0]);
 	r = role_update(call->manager->store, call->user, call->params[0], privileges, e);
 	return r < 0 ? r : role_get(call->manager->store, call->params[0], ret, e);
 }
@@ -85,7 +93,6 @@ int api_roles_replace(struct api_call *call, json_t **ret, struct error *e)
 int api_roles_delete(struct api_call *call, json_t **ret, struct error *e)
 {
 	(void)ret;
-	api_set_object(call, "role", call->params[0]);
 	return role_delete(call->manager->store, call->params[0], e);
 }
 
@@ -97,9 +104,23 @@ int api_permissions_list(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : named(e, "permissions", list, ret);
 }
 
+int api_permissions_may_set(struct api_call *call, struct error *e)
+{
+	const char *object = NULL;
+	int r = api_string(call, "object", PERMISSION_OBJECT_SIZE - 1, &object, e);
+
+	if (r < 0)
+		return r;
+	if (!permission_object_valid(object))
+		return error_usage(e, "\"%.64s\" is no object: want global, cluster:UUID, "
+				   "host:UUID or vm:UUID", object);
+	snprintf(call->object, sizeof(call->object), "%s", object);
+	return api_require(call, "Authorization.ModifyPermissions", object, e);
+}
+
 int api_permissions_set(struct api_call *call, json_t **ret, struct error *e)
 {
-	const char *user = NULL, *role = NULL, *object = NULL;
+	const char *user = NULL, *role = NULL;
 	char id[UUID_TEXT_SIZE];
 	bool propagate = true;
 	int r = api_string(call, "user", USER_NAME_MAX, &user, e);
@@ -107,29 +128,19 @@ int api_permissions_set(struct api_call *call, json_t **ret, struct error *e)
 	if (r == 0)
 		r = api_string(call, "role", ROLE_NAME_MAX, &role, e);
 	if (r == 0)
-		r = api_string(call, "object", PERMISSION_OBJECT_SIZE - 1, &object, e);
-	if (r == 0)
 		r = api_bool(call, "propagate", &propagate, e);
-	if (r < 0)
-		return r;
-	if (!permission_object_valid(object))
-		return error_usage(e, "\"%.64s\" is no object: want global, cluster:UUID, "
-				   "host:UUID or vm:UUID", object);
-	snprintf(call->object, sizeof(call->object), "%s", object);
-	r = api_require(call, "Authorization.ModifyPermissions", object, e);
 	if (r == 0)
-		r = permission_set(call->manager->store, call->user, user, role, object, propagate,
-				   id, e);
+		r = permission_set(call->manager->store, call->user, user, role, call->object,
+				   propagate, id, e);
 	return r < 0 ? r : permission_get(call->manager->store, id, ret, e);
 }
 
-int api_permissions_delete(struct api_call *call, json_t **ret, struct error *e)
+int api_permissions_may_delete(struct api_call *call, struct error *e)
 {
 	_cleanup_json_ json_t *permission = NULL;
 	const char *object = NULL;
 	int r = permission_get(call->manager->store, call->params[0], &permission, e);
 
-	(void)ret;
 	/* To those who may not change any, what is there is nothing to learn. */
 	if (r == -ENOENT)
 		return api_require(call, "Authorization.ModifyPermissions", PERMISSION_GLOBAL,
@@ -140,7 +151,11 @@ int api_permissions_delete(struct api_call *call, json_t **ret, struct error *e)
 	if (r < 0)
 		return r;
 	snprintf(call->object, sizeof(call->object), "%s", object);
-	r = api_require(call, "Authorization.ModifyPermissions", object, e);
-	return r < 0 ? r : permission_remove(call->manager->store, call->user, call->params[0],
-					     e);
+	return api_require(call, "Authorization.ModifyPermissions", object, e);
+}
+
+int api_permissions_delete(struct api_call *call, json_t **ret, struct error *e)
+{
+	(void)ret;
+	return permission_remove(call->manager->store, call->user, call->params[0], e);
 }

@@ -184,22 +184,31 @@ int api_session_end(struct api_call *call, json_t **ret, struct error *e)
 	return r;
 }
 
-int api_session_password(struct api_call *call, json_t **ret, struct error *e)
+/* Also who is logged in knows the password before another takes its place. */
+int api_session_prove(struct api_call *call, struct error *e)
 {
-	struct secret old _cleanup_secret_ = SECRET_NULL, password _cleanup_secret_ = SECRET_NULL;
-	int r = api_password(call, "password", &old, e);
+	struct secret password _cleanup_secret_ = SECRET_NULL;
+	int r = api_password(call, "password", &password, e);
 
-	(void)ret;
-	if (r == 0)
-		r = api_password(call, "new_password", &password, e);
 	if (r < 0)
 		return r;
-	if (!old.size || !password.size)
+	if (!password.size || !json_has(call->body, "new_password"))
 		return error_usage(e, "A new password wants \"password\" and \"new_password\"");
 	api_set_object(call, "user", call->user);
-	r = user_authenticate(call->manager->users, call->user, &old, call->rq->peer, e);
+	r = user_authenticate(call->manager->users, call->user, &password, call->rq->peer, e);
 	if (r == -EAGAIN)
 		call->status = 429;
+	if (r == -EACCES)
+		api_note_refusal(call, /* privilege= */ NULL, call->object);
+	return r;
+}
+
+int api_session_password(struct api_call *call, json_t **ret, struct error *e)
+{
+	struct secret password _cleanup_secret_ = SECRET_NULL;
+	int r = api_password(call, "new_password", &password, e);
+
+	(void)ret;
 	return r < 0 ? r : user_set_password(call->manager->users, call->user, call->user,
 					     &password, e);
 }

@@ -25,6 +25,16 @@ int api_users_get(struct api_call *call, json_t **ret, struct error *e)
 	return user_get(call->manager->users, call->params[0], ret, e);
 }
 
+int api_users_name(struct api_call *call, struct error *e)
+{
+	const char *name = NULL;
+	int r = api_string(call, "name", USER_NAME_MAX, &name, e);
+
+	if (r == 0 && user_name_valid(name))
+		api_set_object(call, "user", name);
+	return r;
+}
+
 int api_users_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct secret password _cleanup_secret_ = SECRET_NULL;
@@ -38,8 +48,6 @@ int api_users_create(struct api_call *call, json_t **ret, struct error *e)
 				       &certificate, e);
 	if (r < 0)
 		return r;
-	if (user_name_valid(name))
-		api_set_object(call, "user", name);
 	r = user_create(call->manager->users, name, password.size ? &password : NULL,
 			certificate, e);
 	return r < 0 ? r : user_get(call->manager->users, name, ret, e);
@@ -74,7 +82,6 @@ int api_users_change(struct api_call *call, json_t **ret, struct error *e)
 	struct secret password _cleanup_secret_ = SECRET_NULL;
 	int r = api_password(call, "password", &password, e);
 
-	api_set_object(call, "user", call->params[0]);
 	if (r == 0 && password.size)
 		r = user_set_password(call->manager->users, call->user, call->params[0], &password,
 				      e);
@@ -88,6 +95,5 @@ int api_users_change(struct api_call *call, json_t **ret, struct error *e)
 int api_users_delete(struct api_call *call, json_t **ret, struct error *e)
 {
 	(void)ret;
-	api_set_object(call, "user", call->params[0]);
 	return user_delete(call->manager->users, call->user, call->params[0], e);
 }

@@ -486,14 +486,19 @@ def a_terminal_asks_for_the_old_password_and_twice_for_the_new_one():
 
 
 def every_effect_has_an_intent_before_it():
+    """Which says what is about to be done to what; only what has no id yet is named by where it comes to be"""
     events = good("anna", "event", "list", "--limit", "0")["events"]
-    begun, outcomes = set(), set()
+    new = {"cluster.create": "cluster:", "provider.create": "provider:", "provider.restore": "provider:"}
+    begun, outcomes = {}, set()
     for event in events:
         if event["phase"] == "intent":
-            begun.add(event["id"])
+            begun[event["id"]] = event
+            assert event["object"] and event["type"] is None, event
         elif event["phase"] == "outcome":
-            assert event["id"] in begun, event
             outcomes.add(event["operation"])
+            if event["object"] != begun[event["id"]]["object"]:
+                assert event["result"] == "ok" and begun[event["id"]]["object"] == "global", event
+                assert event["object"].startswith(new[event["operation"]]), event
     equal({"cluster.create", "vm.register", "user.create", "permission.set"} - outcomes, set())
 
 

@@ -135,6 +135,8 @@ def description_has_the_routes():
     for method, pattern, rest in rows:
         privilege = re.match(r' "([\w.]+)"', rest)
         operation = re.search(r'\.operation = "([\w.-]+)"', rest)
+        # What every user may ask for is not recorded before it is known that this one may
+        assert not operation or ".authorize" in rest or (privilege and not privilege[1].startswith("System.")), pattern
         routes[method.lower(), pattern] = (privilege and privilege[1], operation and operation[1],
                                            "API_OPEN" in rest, "API_BODY" in rest)
     found = {(method, pattern): (operation.get("x-privilege"), operation.get("x-operation"),
@@ -355,7 +357,7 @@ def hosts():
     # A token that failed was not used up, and the name is free again
     status, joined = ask("POST", "/hosts/join", {**join, "token": secret_of(other)}, token=None)
     equal(status, 201, "again")
-    equal(ask("DELETE", "/hosts/" + joined["host"])[0], 204, "removed")
+    STATE["host"] = joined["host"]
     rows = ask("GET", "/events?operation=host.join&limit=1000")[1]["events"]
     equal([(r["phase"], r["result"]) for r in rows if r["host"] == host],
           [("intent", None), ("outcome", "ok")], "recorded")
@@ -369,6 +371,56 @@ def refusals_are_bounded():
         refused(*ask("GET", "/defaults", token="eve"), 403)
     rows = ask("GET", "/events?operation=GET%20/defaults&limit=1000")[1]["events"]
     assert 0 < len(rows) < 80, f"{len(rows)} refusals of one user"
+
+
+def strangers_leave_refusals_alone():
+    """Who may do nothing leaves no intents, and no more refusals than others"""
+    equal(ask("POST", "/users", {"name": "mallory", "password": "mallory-password"})[0], 201, "user")
+    log_in("mallory", "mallory-password", "mallory")
+    cluster = ask("POST", "/clusters", {"name": "shut"})[1]["id"]
+    vm = ask("POST", "/vms", {"name": "shut", "cluster": cluster})[1]["id"]
+    limit = {"user": "mallory", "role": "Administrator", "object": "global"}
+    disk = {"host": str(uuid.uuid4()), "vm": vm, "device": "/dev/vdb"}
+    for _ in range(5):
+        for method, target, body in (
+                ("POST", "/vms", {"name": "x", "cluster": cluster}), ("PATCH", "/vms/" + vm, {"cluster": cluster}),
+                ("POST", "/permissions", limit), ("POST", "/hosts/tokens", {}), ("POST", "/disks", disk),
+                ("POST", f"/disks/{vm}/lock", {"host": disk["host"]}), ("DELETE", "/permissions/" + vm, None),
+                ("PATCH", "/clusters/" + cluster, {"crypto_mode": "forceEnable"}),
+                ("PUT", "/session/password", {"password": "wrong", "new_password": "mallory-password-2"})):
+            status, answer = ask(method, target, body, token="mallory")
+            assert status in (403, 429), (method, target, answer)
+    rows = ask("GET", "/events?user=mallory&limit=1000")[1]["events"]
+    equal({(r["phase"], r["result"]) for r in rows if r["operation"] != "session.new"}, {("note", "refused")}, "rows")
+    assert len(rows) <= 31, f"{len(rows)} rows of one who may do nothing"
+    # Who may look at a host may not fill the record by changing it
+    ask("POST", "/permissions", {**limit, "role": "ReadOnly"})
+    host = STATE["host"]
+    refused(*ask("PATCH", "/hosts/" + host, {"name": "mine"}, token="mallory"), 403)
+    equal([r for r in ask("GET", "/events?user=mallory&limit=1000")[1]["events"] if r["phase"] == "intent"], [], "intents")
+    for target in "/users/mallory", "/vms/" + vm, "/clusters/" + cluster, "/hosts/" + host:
+        equal(ask("DELETE", target)[0], 204, target)
+
+
+def intents_name_what_is_about_to_be_done():
+    equal(ask("POST", "/users", {"name": "ted", "password": "ted-password"})[0], 201, "user")
+    equal(ask("POST", "/roles", {"name": "tedious", "privileges": []})[0], 201, "role")
+    one = ask("POST", "/permissions", {"user": "ted", "role": "tedious", "object": "global"})[1]["id"]
+    equal(ask("PUT", "/roles/tedious", {"privileges": ["System.View"]})[0], 200, "role")
+    equal(ask("PATCH", "/users/ted", {"disabled": True})[0], 200, "user")
+    equal(ask("DELETE", "/permissions/" + one)[0], 204, "permission")
+    equal(ask("DELETE", "/roles/tedious?why=none")[0], 204, "role")
+    equal(ask("DELETE", "/users/ted")[0], 204, "user")
+    for operation, wanted, data in (("user.create", "user:ted", {"name": "ted"}),
+                                    ("user.change", "user:ted", {"user": "ted", "disabled": True}),
+                                    ("user.delete", "user:ted", {"user": "ted"}),
+                                    ("role.create", "role:tedious", {"name": "tedious", "privileges": []}),
+                                    ("role.change", "role:tedious", {"role": "tedious", "privileges": ["System.View"]}),
+                                    ("role.delete", "role:tedious", {"role": "tedious", "query": {"why": "none"}}),
+                                    ("permission.delete", "global", {"permission": one})):
+        begun, done = ask("GET", f"/events?operation={operation}&limit=2")[1]["events"]
+        equal((begun["phase"], begun["object"], done["object"]), ("intent", wanted, wanted), operation)
+        equal(begun["data"], {**data, "peer": "127.0.0.1"}, operation)
 
 
 def disks():
@@ -386,9 +438,7 @@ def disks():
         refused(*ask("POST", f"/disks/{dek}/{verb}", {}), 400)
         refused(*ask("POST", f"/disks/{dek}/{verb}", {"host": host}), 404)
         refused(*ask("POST", f"/disks/{dek}/{verb}", {"host": host}, token="eve"), 403)
-    rows = ask("GET", "/events?object=disk:" + dek + "&operation=disk.lock")[1]["events"]
-    equal([(r["phase"], r["host"]) for r in rows if r["user"] == ADMIN][-2:],
-          [("intent", host), ("outcome", host)], "recorded with the host")
+    equal(ask("GET", "/events?object=disk:" + dek)[1]["events"], [], "what was not begun")
 
 
 def client_certificates():
@@ -500,9 +550,21 @@ def keys_of(kms, address):
     equal([k["key"] for k in ask("GET", f"/keys?vm={vm}&provider={kms}")[1]["keys"]], [key], "keys")
     here = f"/keys/{kms}/{key}"
     equal(ask("GET", here)[1]["vm"], vm, "key")
+    # Restricted on the VM alone: its keys are out of reach, too
+    equal(ask("POST", "/users", {"name": "kim", "password": "kim-password"})[0], 201, "user")
+    for role, on in ("Administrator", "global"), ("NoCryptoAdmin", "vm:" + vm):
+        equal(ask("POST", "/permissions", {"user": "kim", "role": role, "object": on})[0], 201, on)
+    log_in("kim", "kim-password", "kim")
+    refused(*ask("DELETE", here, token="kim"), 403)
+    refused(*ask("POST", "/keys", {"provider": kms, "key": "another", "vm": vm}, token="kim"), 403)
+    equal(ask("DELETE", "/users/kim")[0], 204, "user")
     refused(*ask("DELETE", here + "?destroy=perhaps"), 400)
     equal(ask("DELETE", here + "?destroy=true")[0], 204, "destroy")
     refused(*ask("GET", here), 404)
+    rows = ask("GET", "/events?key=" + key)[1]["events"]
+    equal([(r["operation"], r["phase"], r["vm"]) for r in rows],
+          [(o, p, vm) for o in ("key.register", "key.remove", "key.remove") for p in ("intent", "outcome")], "by key")
+    equal((rows[-2]["object"], rows[-2]["data"]["query"]), (f"key:{kms}/{key}", {"destroy": "true"}), "what was begun")
     refused(*ask("POST", "/keys", {"provider": kms, "key": key, "vm": vm}), 424)
     equal(ask("PUT", "/defaults/clusters/" + cluster, {"provider": kms})[1]["scope"], "cluster:" + cluster, "default")
     equal(len(ask("GET", "/defaults")[1]["defaults"]), 2, "defaults")
@@ -611,7 +673,8 @@ def all_of_the_description_was_answered():
 try:
     run([init_makes_all_or_nothing, serves_and_shows_its_authority, description_has_the_routes,
          everything_wants_a_login, log_in_and_out, users_and_what_they_may, roles_and_permissions,
-         clusters_and_vms, nobody_rises, hosts, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
+         clusters_and_vms, nobody_rises, hosts,
+         strangers_leave_refusals_alone, intents_name_what_is_about_to_be_done, disks, refusals_are_bounded, providers_and_keys, client_certificates, events_verify,
          wrong_requests, backup_becomes_a_manager, what_is_kept_is_there_again, all_of_the_description_was_answered])
 finally:
     if "kms" in STATE:
