@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "common/secret.h"
+
 STAILQ_HEAD(call_list, web_call);
 
 /* The whole process is locked in memory, stacks too: keep them small. */
@@ -58,6 +60,9 @@ static void *pool_thread(void *arg)
 
 	while ((call = next_call(pool))) {
 		pool->serve(&call->rq, &call->an, pool->user);
+		/* A password in it is to be gone when its sender has the answer. */
+		if (call->rq.body)
+			erase(call->rq.body, call->rq.body_size);
 		pthread_mutex_lock(&pool->lock);
 		STAILQ_INSERT_TAIL(&pool->answered, call, entry);
 		pthread_mutex_unlock(&pool->lock);
