@@ -11,6 +11,7 @@
 #include "common/json.h"
 #include "common/lock.h"
 #include "manager/api.h"
+#include "manager/errands.h"
 #include "manager/host_mode.h"
 #include "manager/hosts.h"
 #include "manager/keys_push.h"
@@ -242,6 +243,8 @@ int api_disks_may_create(struct api_call *call, struct error *e)
 int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	const char *host = text(call->body, "host"), *vm = text(call->body, "vm");
+	struct errand errand = { .host = host, .vm = vm, .user = call->user,
+				 .event = call->event };
 	_cleanup_json_ json_t *args = args_of(call);
 	int r;
 
@@ -250,8 +253,11 @@ int api_disks_create(struct api_call *call, json_t **ret, struct error *e)
 	r = name_vm(call, host, vm, args, e);
 	if (r == 0 && new_needs_key(call, host))
 		r = enable_host(call, host, e);
-	if (r == 0)
-		r = run_on(call, host, "disk.create", args, ret, e);
+	if (r < 0)
+		return r;
+	errand_begin(call->manager->errands, &errand);
+	r = run_on(call, host, "disk.create", args, ret, e);
+	errand_end(call->manager->errands, &errand);
 	if (r < 0)
 		return r;
 	api_set_object(call, "disk", text(*ret, "dek") ?: "");

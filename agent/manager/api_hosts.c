@@ -203,6 +203,8 @@ int api_hosts_enable(struct api_call *call, json_t **ret, struct error *e)
 {
 	int r = host_mode_enable(call->manager, call->params[0], call->user, e);
 
+	if (r < 0)
+		call->failed_type = host_mode_failed_event(e);
 	return r < 0 ? r : api_hosts_get(call, ret, e);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who is there, and who one is. */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -135,9 +136,47 @@ static int open_session(struct api_call *call, const char *user, uint64_t epoch,
 	return error_fail(e, EAGAIN, "A user was changed while \"%s\" logged in: log in again", user);
 }
 
+static int open_and_tell(struct api_call *call, const char *user, uint64_t epoch, json_t **ret,
+			 struct error *e)
+{
+	char token[SESSION_TOKEN_SIZE], expires[TIME_TEXT_SIZE];
+	int r = open_session(call, user, epoch, token, e);
+
+	if (r < 0)
+		return r;
+	r = session_check(call->manager->sessions, token, &call->session, e);
+	if (r == 0) {
+		time_format(call->session.expires, expires);
+		r = give(json_pack("{s:s, s:s, s:s}", "token", token, "user", user, "expires",
+				   expires), ret, e);
+	}
+	erase(token, sizeof(token));
+	return r;
+}
+
+/* Nobody is logged in who is not in the record. */
+static int open_recorded(struct api_call *call, const char *user, uint64_t epoch, json_t **ret,
+			 struct error *e)
+{
+	_cleanup_json_ json_t *data = json_pack("{s:s}", "peer", call->rq->peer);
+	char object[8 + USER_NAME_MAX], id[UUID_TEXT_SIZE];
+	const struct record_event event = { .user = user, .operation = "session.new",
+					    .type = "UserLoginSessionEvent", .object = object,
+					    .data = data };
+	int r;
+
+	snprintf(object, sizeof(object), "user:%s", user);
+	r = record_begin(call->manager->store, &event, id, e);
+	if (r < 0)
+		return r;
+	r = open_and_tell(call, user, epoch, ret, e);
+	(void)record_end(call->manager->store, id, &event, r < 0 ? e : NULL);
+	return r;
+}
+
 int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 {
-	char token[SESSION_TOKEN_SIZE], expires[TIME_TEXT_SIZE], user[USER_NAME_MAX + 1] = "";
+	char user[USER_NAME_MAX + 1] = "";
 	uint64_t epoch = sessions_epoch(call->manager->sessions);
 	int r = prove(call, user, e);
 
@@ -148,20 +187,7 @@ int api_session_new(struct api_call *call, json_t **ret, struct error *e)
 			note_refusal(call, user);
 		return r;
 	}
-	if (r == 0)
-		r = open_session(call, user, epoch, token, e);
-	if (r < 0)
-		return r;
-	r = session_check(call->manager->sessions, token, &call->session, e);
-	if (r == 0) {
-		time_format(call->session.expires, expires);
-		r = give(json_pack("{s:s, s:s, s:s}", "token", token, "user", user, "expires",
-				   expires), ret, e);
-	}
-	erase(token, sizeof(token));
-	if (r == 0)
-		note_login(call, user, "UserLoginSessionEvent", "session.new", "ok", 0);
-	return r;
+	return r < 0 ? r : open_recorded(call, user, epoch, ret, e);
 }
 
 int api_session_get(struct api_call *call, json_t **ret, struct error *e)

@@ -12,23 +12,39 @@
 #include "manager/keys_use.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
+#include "manager/record.h"
 #include "manager/store.h"
 
 /** DISKS_MAX - that a host may have */
 #define DISKS_MAX	16384U
 /** SEEN_S - a disk that is as it was is written down again after so many seconds */
 #define SEEN_S		3600
+#define LOCKED		"com.vmware.vc.vm.Crypto.VMLocked.KeyMissingOnHost"
+#define UNLOCKED	"com.vmware.vc.vm.Crypto.VMUnlocked"
 
 /*
  * @disks: as the host has told them
  * @vms: UUIDs by the names in there, null where the host may not have the VM
+ * @safe: the host may have keys
  */
 struct report {
 	struct manager *m;
 	const char *host;
 	json_t *disks;
 	json_t *vms;
+	bool safe;
 };
+
+/* Which VMs there are is said by hosts that get keys, and by those not without end. */
+static int find_vm(const struct report *report, const char *name, char vm[UUID_TEXT_SIZE],
+		   struct error *e)
+{
+	int r = host_vm_known(report->m, report->host, name, vm, e);
+
+	if (r != -ENOENT || !report->safe || !hosts_admit(report->m->hosts, "vm", report->host))
+		return r;
+	return host_vm_named(report->m, report->host, name, vm, e);
+}
 
 static int resolve_vm(struct report *report, const char *name, struct error *e)
 {
@@ -38,14 +54,14 @@ static int resolve_vm(struct report *report, const char *name, struct error *e)
 
 	if (json_has(report->vms, name))
 		return 0;
-	r = host_vm_named(report->m, report->host, name, vm, &own);
-	if (r < 0 && r != -EACCES) {
+	r = find_vm(report, name, vm, &own);
+	if (r < 0 && r != -EACCES && r != -ENOENT) {
 		if (e)
 			*e = own;
 		return r;
 	}
 	if (r < 0)
-		log_notice("Host %s reports a disk of another's VM: %s", report->host, own.text);
+		log_notice("Host %s reports a disk of no VM of its own: %s", report->host, own.text);
 	return host_set_string(report->vms, name, r < 0 ? NULL : vm, e);
 }
 
@@ -115,6 +131,37 @@ static bool is_fresh(const json_t *known, const json_t *document)
 	return true;
 }
 
+static bool locked(const json_t *disk)
+{
+	return attached(disk) && strcmp(json_text(disk, "state"), "loaded") != 0;
+}
+
+/* A VM goes on or stops with the keys of its disks. Within the transaction of the report. */
+static int note_state(struct report *report, const char *dek, const json_t *known,
+		      const json_t *document, struct error *e)
+{
+	bool was = known && locked(known), is = locked(document);
+	_cleanup_json_ json_t *data = json_pack("{s:O, s:O}", "state",
+						json_object_get(document, "state"), "keys",
+						json_object_get(document, "keys"));
+	const json_t *key = json_array_get(json_object_get(document, "keys"), 0);
+	char object[5 + UUID_TEXT_SIZE];
+	const struct record_event event = {
+		.user = RECORD_USER_MANAGER, .operation = is ? "vm.locked" : "vm.unlocked",
+		.type = is ? LOCKED : UNLOCKED, .object = object, .host = report->host,
+		.key = json_string_value(json_object_get(key, "key")),
+		.vm = json_string_value(json_object_get(document, "vm")), .data = data,
+	};
+
+	/* One that was detached while it was locked is not unlocked by that. */
+	if (was == is || (was && !attached(document)))
+		return 0;
+	if (!hosts_admit(report->m->hosts, "state", report->host))
+		return 0;
+	snprintf(object, sizeof(object), "disk:%.36s", dek);
+	return record_note(report->m->store, &event, is ? "locked" : "unlocked", e);
+}
+
 static int keep_disk(struct store *store, struct report *report, const json_t *told,
 		     struct error *e)
 {
@@ -134,6 +181,8 @@ static int keep_disk(struct store *store, struct report *report, const json_t *t
 	r = host_set_now(document, "seen", e);
 	if (r == 0)
 		r = keys_settle(store, json_object_get(document, "keys"), e);
+	if (r == 0)
+		r = note_state(report, dek, known, document, e);
 	if (r < 0)
 		return r;
 	return known ? store_update(store, "disk", dek, document, e) :
@@ -230,10 +279,15 @@ static int stand(struct manager *m, struct host_peer *peer, struct error *e)
 {
 	_cleanup_json_ json_t *disks = TAKE_PTR(peer->report), *vms = json_object();
 	struct report report = { .m = m, .host = peer->host, .disks = disks, .vms = vms };
+	struct host_view view;
 	int r;
 
 	if (!vms)
 		return error_oom(e);
+	r = host_view(m, peer->host, &view, e);
+	if (r < 0)
+		return r;
+	report.safe = view.safe;
 	r = resolve_vms(&report, e);
 	return r < 0 ? r : store_write(m->store, keep_report, &report, e);
 }

@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/lock.h"
 #include "common/log.h"
+#include "kmip/keystate.h"
 #include "manager/hosts_internal.h"
 #include "manager/keys.h"
 #include "manager/keys_watch.h"
@@ -15,6 +16,8 @@
 #include "manager/manager.h"
 #include "manager/record.h"
 #include "manager/store.h"
+
+#define REQ_ENABLE "com.vmware.vc.host.Crypto.ReqEnable."
 
 static bool mode_is(const json_t *document, const char *mode)
 {
@@ -148,12 +151,25 @@ int host_mode_disable(struct manager *m, const char *host, struct error *e)
 	return change_mode(m, host, /* user= */ NULL, e);
 }
 
+const char *host_mode_failed_event(const struct error *e)
+{
+	if (e->status != EXIT_NO_KEY)
+		return NULL;
+	switch (keystate_of_error(e->code, /* wrapping= */ false)) {
+	case KEYSTATE_MISSING:
+	case KEYSTATE_NOT_ACTIVE:
+		return REQ_ENABLE "KeyMissingOnKMS";
+	default:
+		return REQ_ENABLE "KMSClusterError";
+	}
+}
+
 static int enable_recorded(struct manager *m, const char *host, const char *user, const char *why,
 			   struct error *e)
 {
 	_cleanup_json_ json_t *data = json_pack("{s:s}", "policy", why);
 	char object[8 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
-	const struct record_event event = {
+	struct record_event event = {
 		.user = user, .operation = "host.enable", .type = HOST_ENABLED_EVENT,
 		.object = object, .host = host, .data = data,
 	};
@@ -164,6 +180,7 @@ static int enable_recorded(struct manager *m, const char *host, const char *user
 	r = record_begin(m->store, &event, id, &own);
 	if (r == 0) {
 		r = host_mode_enable(m, host, user, &own);
+		event.failed_type = host_mode_failed_event(&own);
 		(void) record_end(m->store, id, &event, r < 0 ? &own : NULL);
 	}
 	if (r < 0 && e) {

@@ -29,6 +29,13 @@
 struct manager;
 
 /**
+ * host_mode_failed_event() - vSphere's name for a host that could not be enabled
+ *
+ * NULL: key servers have no part in it.
+ */
+const char *host_mode_failed_event(const struct error *e);
+
+/**
  * host_mode_enable() - make a host safe: a host key first, then its mode, then its keys
  * @user: who does it
  *

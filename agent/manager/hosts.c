@@ -7,6 +7,7 @@
 
 #include "common/cleanup.h"
 #include "common/json.h"
+#include "common/lock.h"
 #include "manager/hosts_internal.h"
 #include "manager/manager.h"
 #include "manager/record.h"
@@ -16,6 +17,8 @@
 /* Who mistypes a token does so a few times; nobody guesses 32 bytes. */
 static const struct throttle_rule join_rule = { .free = 10, .max = 60 };
 
+static const struct throttle_rule word_rule = { .free = HOST_WORDS, .max = 60 };
+
 int hosts_new(struct hosts **ret, struct error *e)
 {
 	struct hosts *hosts = calloc(1, sizeof(*hosts));
@@ -23,7 +26,10 @@ int hosts_new(struct hosts **ret, struct error *e)
 	if (!hosts)
 		return error_oom(e);
 	hosts->joins = throttle_new(&join_rule);
-	if (!hosts->joins) {
+	hosts->words = throttle_new(&word_rule);
+	if (!hosts->joins || !hosts->words) {
+		throttle_free(hosts->joins);
+		throttle_free(hosts->words);
 		free(hosts);
 		return error_oom(e);
 	}
@@ -38,8 +44,22 @@ void hosts_free(struct hosts *hosts)
 	if (!hosts)
 		return;
 	throttle_free(hosts->joins);
+	throttle_free(hosts->words);
 	pthread_mutex_destroy(&hosts->lock);
 	free(hosts);
+}
+
+bool hosts_admit(struct hosts *hosts, const char *what, const char *host)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&hosts->lock);
+	int64_t now = time_since_boot();
+	char key[64];
+
+	snprintf(key, sizeof(key), "%.16s:%.36s", what, host);
+	if (throttle_wait(hosts->words, key, now) > 0)
+		return false;
+	throttle_count(hosts->words, key, now);
+	return true;
 }
 
 int host_get(struct store *store, const char *host, json_t **ret, struct error *e)
@@ -151,6 +171,7 @@ struct vm_search {
 	const char *host;
 	const char *name;
 	bool is_uuid;
+	bool may_register;
 	char *ret_vm;
 };
 
@@ -211,8 +232,10 @@ static int vm_named(struct store *store, void *userdata, struct error *e)
 	if (r < 0)
 		return r;
 	r = find_vm(store, search, &vm);
-	if (r == -ENOENT)
+	if (r == -ENOENT && search->may_register)
 		return register_vm(store, search, json_text(host, "cluster"), e);
+	if (r == -ENOENT)
+		return error_fail(e, r, "There is no VM \"%.64s\": register it", search->name);
 	if (r < 0)
 		return error_fail(e, r, "Cannot look for VM \"%s\": %s", search->name, error_name(r));
 	if (!belongs(vm, search->host, json_text(host, "cluster")))
@@ -223,16 +246,28 @@ static int vm_named(struct store *store, void *userdata, struct error *e)
 	return 0;
 }
 
-int host_vm_named(struct manager *m, const char *host, const char *name,
-		  char ret_vm[UUID_TEXT_SIZE], struct error *e)
+static int find_named(struct manager *m, const char *host, const char *name, bool may_register,
+		      char ret_vm[UUID_TEXT_SIZE], struct error *e)
 {
 	uint8_t uuid[UUID_SIZE];
 	struct vm_search search = {
 		.host = host, .name = name, .is_uuid = uuid_parse_text(name, uuid) == 0,
-		.ret_vm = ret_vm,
+		.may_register = may_register, .ret_vm = ret_vm,
 	};
 
 	if (!*name || strlen(name) > HOSTS_NAME_MAX)
 		return error_usage(e, "The name of a VM has 1 to %d bytes", HOSTS_NAME_MAX);
 	return store_write(m->store, vm_named, &search, e);
+}
+
+int host_vm_named(struct manager *m, const char *host, const char *name,
+		  char ret_vm[UUID_TEXT_SIZE], struct error *e)
+{
+	return find_named(m, host, name, /* may_register= */ true, ret_vm, e);
+}
+
+int host_vm_known(struct manager *m, const char *host, const char *name,
+		  char ret_vm[UUID_TEXT_SIZE], struct error *e)
+{
+	return find_named(m, host, name, /* may_register= */ false, ret_vm, e);
 }

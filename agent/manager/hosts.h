@@ -74,4 +74,8 @@ int hosts_of_vm(struct manager *m, const char *vm, json_t **ret, struct error *e
 int host_vm_named(struct manager *m, const char *host, const char *name,
 		  char ret_vm[UUID_TEXT_SIZE], struct error *e);
 
+/** host_vm_known() - the same, but -ENOENT for a VM that is new */
+int host_vm_known(struct manager *m, const char *host, const char *name,
+		  char ret_vm[UUID_TEXT_SIZE], struct error *e);
+
 #endif

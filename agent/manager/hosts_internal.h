@@ -25,13 +25,26 @@ struct host_change {
 /**
  * struct hosts - all under @lock
  * @joins: who tries to join, by address
+ * @words: what hosts make of the record by their own word
  * @changing: hosts whose mode is being changed
  */
 struct hosts {
 	pthread_mutex_t lock;
 	struct throttle *joins;
+	struct throttle *words;
 	LIST_HEAD(, host_change) changing;
 };
+
+/**
+ * hosts_admit() - whether a row goes into the record that a host alone causes
+ * @what: sort of row, "vm" and so on
+ *
+ * HOST_WORDS of a sort go at once, further ones less and less often, down to one a
+ * minute: else a host that lies fills it.
+ */
+bool hosts_admit(struct hosts *hosts, const char *what, const char *host);
+
+#define HOST_WORDS 1024U
 
 /**
  * host_disks_absent() - what a host has told of its disks does not hold any more

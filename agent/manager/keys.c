@@ -10,6 +10,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "crypto/locator.h"
+#include "manager/errands.h"
 #include "manager/host_requests.h"
 #include "manager/hosts.h"
 #include "manager/keys_material.h"
@@ -19,6 +20,7 @@
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/record.h"
+#include "manager/refusals.h"
 
 #define EVENT_FAILED	"com.vmware.vc.kms.crypto.KeyGenerateFail"
 #define EVENT_HOST_KEY	"com.vmware.vc.crypto.HostKeyUpdatedEvent"
@@ -64,14 +66,19 @@ static struct record_event asking_event(struct asking *a, const char *type, cons
 	return event;
 }
 
-/* What a host may not have is told to it and to the record. */
+/* What a host may not have is told to it and to the record, as often as a user's refusals are. */
 static int refuse(struct asking *a, const char *key, const char *hint)
 {
-	_cleanup_json_ json_t *data = json_pack("{s:s, s:s?}", "text", a->failure.error.text,
-						"vm_named", hint);
-	struct record_event event = asking_event(a, /* type= */ NULL, key, data);
+	_cleanup_json_ json_t *data = NULL;
+	struct record_event event = asking_event(a, /* type= */ NULL, key, /* data= */ NULL);
 	struct error e = ERROR_NULL;
+	uint64_t unrecorded;
 
+	if (!refusals_count(a->m->refusals, a->who, time_since_boot(), &unrecorded))
+		return -EACCES;
+	data = json_pack("{s:s, s:s?, s:I}", "text", a->failure.error.text, "vm_named", hint,
+			 "unrecorded_before", (json_int_t)unrecorded);
+	event.data = data;
 	if (record_note(a->m->store, &event, "refused", &e) < 0)
 		log_warning("A refusal to host %s cannot be recorded: %s", a->host, e.text);
 	return -EACCES;
@@ -155,8 +162,9 @@ static int make_recorded(struct asking *a, struct provider_set *set, const json_
 			 json_t **ret)
 {
 	const char *disk = json_text(args, "disk");
-	_cleanup_json_ json_t *data = json_pack("{s:s, s:s, s:s}", "provider", set->id,
-						"provider_name", set->name, "disk", disk);
+	_cleanup_json_ json_t *data = json_pack("{s:s, s:s, s:s, s:o*}", "provider", set->id,
+						"provider_name", set->name, "disk", disk, "order",
+						errand_json(a->m->errands, a->host, a->vm));
 	struct record_event event = asking_event(a, RECORD_TYPE_OPERATION, /* key= */ NULL, data);
 	char id[UUID_TEXT_SIZE], key[KEY_ID_MAX + 1] = "";
 	int r = record_begin(a->m->store, &event, id, &a->failure.error);

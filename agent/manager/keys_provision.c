@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a host is given when it comes, and when what it may have changes. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@
 #include "manager/record.h"
 #include "manager/store.h"
 
-#define BATCH		32	/* keys of one message, whose ids the record takes */
+#define BATCH		32	/* keys of one message */
 #define EVENT_HOST	"com.vmware.vc.host.Crypto.SendKeyError.HostError"
 
 /**
@@ -31,7 +32,6 @@
  * @missing: keys that could not be had
  * @why: the first of them
  * @keys: sealed, to be sent
- * @ids: of @keys
  */
 struct provision {
 	struct manager *m;
@@ -43,7 +43,6 @@ struct provision {
 	struct key_failure why;
 	size_t missing;
 	json_t *keys;
-	json_t *ids;
 };
 
 static void note_failure(struct provision *p, const struct error *e)
@@ -89,16 +88,8 @@ static void set_providers(struct provision *p)
 		note_failure(p, &e);
 }
 
-static int send_batch(struct provision *p, struct error *e)
+static int check_refused(struct provision *p, const json_t *refused, struct error *e)
 {
-	_cleanup_json_ json_t *answer = NULL;
-	const json_t *refused;
-	int r = keys_ask_host(p->m, p->host, "key.push", json_pack("{s:O}", "keys", p->keys),
-			      LINK_ASK_MS, &answer, e);
-
-	if (r < 0)
-		return r;
-	refused = json_object_get(answer, "refused");
 	if (json_array_size(refused) == 0)
 		return 0;
 	return error_fail(e, EREMOTEIO, "Host %s does not take %zu of %zu keys, the first is %.128s: "
@@ -122,37 +113,89 @@ static void drop_lost(struct provision *p)
 			continue;
 		log_info("Host %s does not get key %s: %s", p->view.name, json_text(key, "key"), e.text);
 		json_array_remove(p->keys, i);
-		json_array_remove(p->ids, i);
 	}
 }
 
-/* What is under way goes, with one event that names all. */
+/**
+ * struct sending - keys that were sent to a host
+ * @ids: of their intents
+ * @refused: as the host answered
+ * @failure: of all of them
+ */
+struct sending {
+	struct provision *p;
+	const struct record_event *event;
+	json_t *ids;
+	const json_t *refused;
+	struct error failure;
+};
+
+/* Why the host does not take this key; an error that is not set: it does. */
+static struct error outcome_of(const struct sending *s, const json_t *key)
+{
+	struct error e = s->failure;
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(s->refused, i, one)
+		if (json_equal(json_object_get(one, "provider"), json_object_get(key, "provider")) &&
+		    json_equal(json_object_get(one, "key"), json_object_get(key, "key")))
+			error_fail(&e, EREMOTEIO, "Host %s does not take it: %.400s", s->p->view.name,
+				   json_text(one, "text"));
+	return e;
+}
+
+static int end_each(struct store *store, void *userdata, struct error *e)
+{
+	const struct sending *s = userdata;
+	const json_t *id;
+	size_t i;
+	int r = 0;
+
+	(void)e;
+	json_array_foreach(s->ids, i, id) {
+		const struct error failure = outcome_of(s, json_array_get(s->p->keys, i));
+
+		if (r == 0)
+			r = record_end(store, json_string_value(id), s->event, &failure);
+	}
+	return r;
+}
+
+static int send_recorded(struct provision *p, const struct record_event *event, struct error *e)
+{
+	struct sending s = { .p = p, .event = event };
+	_cleanup_json_ json_t *answer = NULL;
+	int r = record_begin_keys(p->m->store, event, p->keys, &s.ids, e);
+
+	if (r < 0)
+		return r;
+	r = keys_ask_host(p->m, p->host, "key.push", json_pack("{s:O}", "keys", p->keys),
+			  LINK_ASK_MS, &answer, &s.failure);
+	s.refused = json_object_get(answer, "refused");
+	/* What fails to be recorded is in the journal, and the intents stay open. */
+	(void)store_write(p->m->store, end_each, &s, NULL);
+	json_decref(s.ids);
+	if (r < 0)
+		*e = s.failure;
+	return r < 0 ? r : check_refused(p, s.refused, e);
+}
+
+/* What is under way goes. */
 static void flush(struct provision *p)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = keywatch_host_lock(p->m->watch, p->host);
-	_cleanup_json_ json_t *data = json_pack("{s:O}", "keys", p->ids);
-	char object[6 + UUID_TEXT_SIZE], id[UUID_TEXT_SIZE];
-	struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
-				      .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
-				      .object = object, .host = p->host, .data = data };
+	char object[6 + UUID_TEXT_SIZE];
+	const struct record_event event = { .user = RECORD_USER_MANAGER, .operation = "key.push",
+					    .type = RECORD_TYPE_OPERATION, .failed_type = EVENT_HOST,
+					    .object = object, .host = p->host };
 	struct error e = ERROR_NULL;
-	int r;
 
-	drop_lost(p);
-	if (json_array_size(p->keys) == 0)
-		return;
-	if (json_array_size(p->keys) == 1)
-		event.key = json_string_value(json_array_get(p->ids, 0));
 	snprintf(object, sizeof(object), "host:%.36s", p->host);
-	r = record_begin(p->m->store, &event, id, &e);
-	if (r == 0) {
-		r = send_batch(p, &e);
-		(void)record_end(p->m->store, id, &event, r < 0 ? &e : NULL);
-	}
-	if (r < 0)
+	drop_lost(p);
+	if (json_array_size(p->keys) > 0 && send_recorded(p, &event, &e) < 0)
 		note_failure(p, &e);
 	json_array_clear(p->keys);
-	json_array_clear(p->ids);
 }
 
 /* One event for all keys that cannot be had. */
@@ -225,8 +268,7 @@ static void add_key(struct provision *p, const json_t *document)
 		note_failure(p, &why.error);
 		return;
 	}
-	if (json_array_append_new(p->keys, sealed) < 0 ||
-	    json_array_append_new(p->ids, json_string(key)) < 0)
+	if (json_array_append_new(p->keys, sealed) < 0)
 		(void)error_oom(&p->first);
 	if (json_array_size(p->keys) == BATCH)
 		flush(p);
@@ -265,9 +307,8 @@ static void add_vms(struct provision *p, const char *field, const char *value)
 static void push_keys(struct provision *p)
 {
 	p->keys = json_array();
-	p->ids = json_array();
 	p->failed = json_object();
-	if (p->keys && p->ids && p->failed) {
+	if (p->keys && p->failed) {
 		if (p->view.cluster[0])
 			add_vms(p, "cluster", p->view.cluster);
 		add_vms(p, "host", p->host);
@@ -278,7 +319,6 @@ static void push_keys(struct provision *p)
 	providers_release(&p->set);
 	json_decref(p->failed);
 	json_decref(p->keys);
-	json_decref(p->ids);
 }
 
 static int give_providers(struct provision *p, struct error *e)

@@ -5,6 +5,7 @@
 
 #include "common/encode.h"
 #include "manager/authority.h"
+#include "manager/errands.h"
 #include "manager/hosts.h"
 #include "manager/keys_watch.h"
 #include "manager/providers.h"
@@ -27,6 +28,8 @@ static int open_parts(const struct vault_settings *settings, struct manager *m, 
 		r = users_new(m->store, m->sessions, /* clock= */ NULL, &m->users, e);
 	if (r == 0)
 		r = refusals_new(&m->refusals, e);
+	if (r == 0)
+		r = errands_new(&m->errands, e);
 	if (r == 0)
 		r = hosts_new(&m->hosts, e);
 	if (r == 0)
@@ -54,6 +57,7 @@ void manager_close(struct manager *manager)
 	hosts_free(manager->hosts);
 	keywatch_free(manager->watch);
 	providers_free(manager->providers);
+	errands_free(manager->errands);
 	refusals_free(manager->refusals);
 	users_free(manager->users);
 	sessions_free(manager->sessions);

@@ -12,6 +12,7 @@
 #include "manager/vault.h"
 
 struct authority;
+struct errands;
 struct hosts;
 struct keywatch;
 struct links;
@@ -37,6 +38,7 @@ struct manager {
 	struct sessions *sessions;
 	struct users *users;
 	struct refusals *refusals;
+	struct errands *errands;
 	struct hosts *hosts;
 	struct links *links;
 	struct providers *providers;

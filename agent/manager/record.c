@@ -150,6 +150,14 @@ static int refuse_transaction(struct store *s, const struct record_event *ev, st
 			  ev->operation);
 }
 
+static int not_begun(const struct record_event *ev, int r, const struct error *why,
+		     struct error *e)
+{
+	return error_set(e, r, why->status, why->reason,
+			 "%s is not done, for its record cannot be kept: %s", ev->operation,
+			 why->text);
+}
+
 int record_begin(struct store *s, const struct record_event *ev, char ret_id[UUID_TEXT_SIZE],
 		 struct error *e)
 {
@@ -169,9 +177,65 @@ int record_begin(struct store *s, const struct record_event *ev, char ret_id[UUI
 		memcpy(ret_id, id, UUID_TEXT_SIZE);
 		return 0;
 	}
-	return error_set(e, r, own.status, own.reason,
-			 "%s is not done, for its record cannot be kept: %s", ev->operation,
-			 own.text);
+	return not_begun(ev, r, &own, e);
+}
+
+/* Intents on their way. */
+struct intents {
+	const struct record_event *ev;
+	const json_t *keys;
+	json_t *ids;
+};
+
+static int begin_one(struct store *s, struct intents *intents, const json_t *key, struct error *e)
+{
+	_cleanup_json_ json_t *row = NULL, *data = json_pack("{s:O*}", "provider",
+							     json_object_get(key, "provider"));
+	struct record_event event = *intents->ev;
+	char id[UUID_TEXT_SIZE];
+	int r = new_id(id, e);
+
+	event.key = json_text(key, "key");
+	event.data = data;
+	if (r == 0)
+		r = row_new(&event, /* type= */ NULL, id, "intent", NULL, &row, e);
+	if (r == 0)
+		r = append_work(s, row, e);
+	if (r == 0 && json_array_append_new(intents->ids, json_string(id)) < 0)
+		r = error_oom(e);
+	return r;
+}
+
+static int begin_each(struct store *s, void *userdata, struct error *e)
+{
+	struct intents *intents = userdata;
+	const json_t *key;
+	size_t i;
+	int r = 0;
+
+	json_array_clear(intents->ids);
+	json_array_foreach(intents->keys, i, key) {
+		r = begin_one(s, intents, key, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int record_begin_keys(struct store *s, const struct record_event *ev, const json_t *keys,
+		      json_t **ret_ids, struct error *e)
+{
+	_cleanup_json_ json_t *ids = json_array();
+	struct intents intents = { .ev = ev, .keys = keys, .ids = ids };
+	struct error own = ERROR_NULL;
+	int r = ids ? refuse_transaction(s, ev, &own) : error_oom(&own);
+
+	if (r == 0)
+		r = store_write(s, begin_each, &intents, &own);
+	if (r < 0)
+		return not_begun(ev, r, &own, e);
+	*ret_ids = TAKE_PTR(ids);
+	return 0;
 }
 
 int record_note(struct store *s, const struct record_event *ev, const char *result,

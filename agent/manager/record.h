@@ -74,6 +74,15 @@ int record_begin(struct store *s, const struct record_event *ev, char ret_id[UUI
 		 struct error *e);
 
 /**
+ * record_begin_keys() - record_begin() for several keys: an intent for each, one write for all
+ * @ev: of each but for @key and @data
+ * @keys: objects with "provider" and "key"; what else they have is not recorded
+ * @ret_ids: strings in the order of @keys, each for record_end(); the caller owns the array
+ */
+int record_begin_keys(struct store *s, const struct record_event *ev, const json_t *keys,
+		      json_t **ret_ids, struct error *e);
+
+/**
  * record_end() - record the outcome of an intent
  * @ev: as it has become; members that are NULL are taken from the intent
  * @failure: what failed; NULL or an error that is not set: "ok"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How many refusals of one user go into the record: else whoever may log in fills it.
+ * How many refusals of one user, or one host, go into the record: else whoever may log in,
+ * or has joined, fills it.
  */
 #ifndef MANAGER_REFUSALS_H
 #define MANAGER_REFUSALS_H
@@ -24,6 +25,7 @@ void refusals_free(struct refusals *refusals);
 
 /**
  * refusals_count() - whether one more refusal of a user is to be recorded
+ * @user: or "host:UUID"
  * @now: seconds that never go backwards
  * @ret_unrecorded: how many of his were not since the last one that was; 0 where it is not
  *

@@ -37,14 +37,21 @@ static json_t *digest_of(const char *host, const json_t *key)
 			 "provider", json_object_get(key, "provider"));
 }
 
+/* HOST VM DISK [PROVIDER [UUID-OF-VM USER]]: the last while it makes a disk for a user */
 static int do_new(struct order *o)
 {
+	struct errand errand = { .host = word(o, 1), .vm = word(o, 5), .user = word(o, 6), .event = "e1" };
 	_cleanup_json_ json_t *args = json_pack("{s:s?, s:s, s:s}", "provider", word(o, 4), "vm", word(o, 2),
 						"disk", word(o, 3)), *key = NULL;
 	struct host_peer peer = { .host = word(o, 1) };
-	int r = keys_serve_new(&manager, &peer, args, &key, &o->why);
+	int r;
 
+	if (errand.user)
+		errand_begin(manager.errands, &errand);
+	r = keys_serve_new(&manager, &peer, args, &key, &o->why);
 	mutex_unlock(&peer.order);
+	if (errand.user)
+		errand_end(manager.errands, &errand);
 	if (r == 0)
 		o->result = digest_of(word(o, 1), key);
 	return r;

@@ -5,6 +5,8 @@
 
 #include "keys_fixture.h"
 
+#include "manager/errands.h"
+#include "manager/refusals.h"
 #include "manager/vault.h"
 
 #define HOST	"00000000-0000-4000-8000-00000000000"
@@ -29,6 +31,10 @@ static inline void open_manager(const char *folder)
 		r = providers_open(manager.store, manager.vault, &manager.providers, &failure);
 	if (r == 0)
 		r = keywatch_new(&manager.watch, &failure);
+	if (r == 0)
+		r = refusals_new(&manager.refusals, &failure);
+	if (r == 0)
+		r = errands_new(&manager.errands, &failure);
 	if (r < 0)
 		fail_msg("%s", failure.text);
 }
@@ -36,6 +42,8 @@ static inline void open_manager(const char *folder)
 static inline void close_manager(void)
 {
 	keywatch_free(manager.watch);
+	refusals_free(manager.refusals);
+	errands_free(manager.errands);
 	providers_free(manager.providers);
 	vault_free(manager.vault);
 	store_free(manager.store);

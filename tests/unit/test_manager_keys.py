@@ -175,6 +175,15 @@ def every_effect_is_recorded():
               [("intent", None, HOST + "1"), ("outcome", "ok", HOST + "1"), ("note", "refused", HOST + "3")],
               "key.get")
         equal([r["phase"] for r in m.rows(operation="provider.probe-key")], ["intent", "outcome"], "probe key")
+        # Who had the host make the disk that the key is for
+        m.do("new", HOST + "1", "web", "vdb", None, VM, "carl")
+        begun, done = m.rows(operation="key.new")[-2:]
+        equal([r["data"].get("order") for r in (rows[0], begun, done)],
+              [None, {"user": "carl", "event": "e1"}, {"user": "carl", "event": "e1"}], "order")
+        for _ in range(60):
+            m.fails("EACCES", "get", HOST + "3", provider, key)
+        notes = [r for r in m.rows(operation="key.get") if r["phase"] == "note"]
+        assert len(notes) <= 31, f"{len(notes)} refusals of one host"
 
 
 def reasons_of_a_key_server():
@@ -263,6 +272,11 @@ def provision_gives_all():
         equal({p["name"]: p["default"] for p in asked[0]["args"]["providers"]}, {"kms": False, "other": True},
               "providers")
         equal({k["key"] for k in asked[1]["args"]["keys"]}, keys | {own["key"]}, "keys")
+        # Each key has its event, so that it is found by it, with what became of it on the host
+        for key in keys | {own["key"]}:
+            rows = [r for r in m.rows(operation="key.push", key=key) if r["host"] == HOST + "2"][-2:]
+            equal([(r["phase"], r["result"], r["data"]["provider"]) for r in rows],
+                  [("intent", None, provider), ("outcome", "ok", provider)], "a key's push")
         m.do("provision", HOST + "3")
         equal([a["op"] for a in m.do("asked", HOST + "3")["asked"]], ["provider.set"], "another cluster")
         m.do("put", "host", HOST + "2", {"name": "two", "cluster": ONE, "mode": "prepared", "state": "active"})
