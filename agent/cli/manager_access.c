@@ -67,6 +67,7 @@ static const struct field role_fields[] = {
 static const struct field privilege_fields[] = {
 	{ "PRIVILEGE", "name",    field_text },
 	{ "CRYPTO",    "crypto",  field_yes_no },
+	{ "ASKED",     "asked",   field_yes_no },
 	{ "MEANING",   "summary", field_text },
 };
 

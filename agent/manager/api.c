@@ -115,6 +115,19 @@ int api_require_on(struct api_call *call, const char *privilege, const char *kin
 	return api_require(call, privilege, object, e);
 }
 
+int api_require_encrypted(struct api_call *call, const char *privilege, const char *vm,
+			  struct error *e)
+{
+	_cleanup_json_ json_t *disk = NULL;
+	int r = store_find(call->manager->store, "disk", "vm", vm, &disk, NULL);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_fail(e, r, "Cannot see whether VM %s has disks: %s", vm, error_name(r));
+	return api_require_on(call, privilege, "vm", vm, e);
+}
+
 bool api_may(const struct api_call *call, const char *privilege, const char *kind,
 	     const char *id)
 {

@@ -130,6 +130,13 @@ int api_run(struct api_call *call, json_t **ret, struct error *e);
 int api_require_on(struct api_call *call, const char *privilege, const char *kind, const char *id,
 		   struct error *e);
 
+/**
+ * api_require_encrypted() - a privilege on a VM, if that has encrypted disks; else none
+ * @vm: UUID
+ */
+int api_require_encrypted(struct api_call *call, const char *privilege, const char *vm,
+			  struct error *e);
+
 /** api_may() - the same for lists: nothing is recorded, failures count as no */
 bool api_may(const struct api_call *call, const char *privilege, const char *kind,
 	     const char *id);

@@ -236,6 +236,8 @@ int api_disks_may_create(struct api_call *call, struct error *e)
 	if (r == 0)
 		r = require_on(call, "vm", "Cryptographer.EncryptNew", &vm, e);
 	if (r == 0)
+		r = api_require_encrypted(call, "Cryptographer.AddDisk", vm, e);
+	if (r == 0)
 		api_set_object(call, "vm", vm);
 	return r;
 }

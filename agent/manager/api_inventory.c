@@ -11,6 +11,7 @@
 #include "manager/host_mode.h"
 #include "manager/hosts.h"
 #include "manager/keys.h"
+#include "manager/keys_use.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
 #include "manager/permission_move.h"
@@ -210,6 +211,21 @@ static int read_before(struct vm_change *change, struct error *e)
 	return hosts_of_vm(change->call->manager, change->call->params[0], &change->before, e);
 }
 
+/* Whoever may register a VM of this id elsewhere would get what is left. */
+static int check_no_keys(struct store *store, const char *vm, struct error *e)
+{
+	_cleanup_json_ json_t *key = NULL;
+	int r = store_find(store, KEY_KIND, "vm", vm, &key, NULL);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return error_fail(e, r, "Cannot see whether VM %s has keys: %s", vm, error_name(r));
+	return error_fail(e, EBUSY, "VM %s still has keys, the first is %.170s: remove them first (key "
+			  "remove, with --destroy when none of its disks is to be opened again), else who "
+			  "registers a VM of this id gets them", vm, json_text(key, "id"));
+}
+
 static int delete_vm(struct store *store, void *userdata, struct error *e)
 {
 	struct vm_change *change = userdata;
@@ -224,7 +240,9 @@ static int delete_vm(struct store *store, void *userdata, struct error *e)
 	if (r != -ENOENT)
 		return error_fail(e, r, "Cannot see whether VM %s has disks: %s", call->params[0],
 				  error_name(r));
-	r = read_before(change, e);
+	r = check_no_keys(store, call->params[0], e);
+	if (r == 0)
+		r = read_before(change, e);
 	if (r == 0)
 		r = delete_object(store, call, e);
 	return r < 0 ? r : keys_withdraw_vm(call->manager, change->before, call->params[0], e);
@@ -339,6 +357,8 @@ int api_vms_may_move(struct api_call *call, struct error *e)
 
 	if (r == 0)
 		r = api_require(call, "Cryptographer.RegisterVM", call->object, e);
+	if (r == 0)
+		r = api_require_encrypted(call, "Cryptographer.Migrate", call->params[0], e);
 	return r < 0 ? r : require_place(call, kind, place, e);
 }
 

@@ -26,10 +26,11 @@ int api_privileges_list(struct api_call *call, json_t **ret, struct error *e)
 	(void)call;
 	table = privilege_table(&n);
 	for (i = 0; list && i < n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b}", "name", table[i].name,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:b, s:b}", "name", table[i].name,
 						      "summary", table[i].summary, "crypto",
 						      (int)table[i].crypto, "read",
-						      (int)table[i].read));
+						      (int)table[i].read, "asked",
+						      (int)table[i].asked));
 	return list ? named(e, "privileges", list, ret) : error_oom(e);
 }
 

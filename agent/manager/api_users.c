@@ -53,42 +53,24 @@ int api_users_create(struct api_call *call, json_t **ret, struct error *e)
 	return r < 0 ? r : user_get(call->manager->users, name, ret, e);
 }
 
-static int change_certificate(struct api_call *call, struct error *e)
-{
-	const char *certificate = NULL;
-	int r;
-
-	if (!json_has(call->body, "certificate"))
-		return 0;
-	r = api_string_or_null(call, "certificate", USER_CERTIFICATE_SIZE - 1, &certificate, e);
-	return r < 0 ? r : user_set_certificate(call->manager->users, call->user,
-						call->params[0], certificate, e);
-}
-
-static int change_disabled(struct api_call *call, struct error *e)
-{
-	bool disabled = false;
-	int r;
-
-	if (!json_has(call->body, "disabled"))
-		return 0;
-	r = api_bool(call, "disabled", &disabled, e);
-	return r < 0 ? r : user_set_disabled(call->manager->users, call->user, call->params[0],
-					     disabled, e);
-}
-
 int api_users_change(struct api_call *call, json_t **ret, struct error *e)
 {
 	struct secret password _cleanup_secret_ = SECRET_NULL;
+	struct user_changes changes = {
+		.set_certificate = json_has(call->body, "certificate"),
+		.set_disabled = json_has(call->body, "disabled"),
+	};
 	int r = api_password(call, "password", &password, e);
 
-	if (r == 0 && password.size)
-		r = user_set_password(call->manager->users, call->user, call->params[0], &password,
-				      e);
 	if (r == 0)
-		r = change_certificate(call, e);
+		r = api_string_or_null(call, "certificate", USER_CERTIFICATE_SIZE - 1,
+				       &changes.certificate, e);
 	if (r == 0)
-		r = change_disabled(call, e);
+		r = api_bool(call, "disabled", &changes.disabled, e);
+	if (r < 0)
+		return r;
+	changes.password = password.size ? &password : NULL;
+	r = user_change(call->manager->users, call->user, call->params[0], &changes, e);
 	return r < 0 ? r : user_get(call->manager->users, call->params[0], ret, e);
 }
 

@@ -5,10 +5,13 @@
 
 #include "common/cleanup.h"
 
-/* Values of @crypto and @read. */
-#define PLAIN	false, false
-#define CRYPTO	true, false
-#define READ	false, true
+/* Values of @crypto, @read and @asked: what is only PLANNED is asked for by no operation. */
+#define PLAIN		false, false, true
+#define PLAIN_PLANNED	false, false, false
+#define CRYPTO		true, false, true
+#define CRYPTO_PLANNED	true, false, false
+#define READ		false, true, true
+#define READ_PLANNED	false, true, false
 
 /*
  * What is marked CRYPTO beside the verbs of cryptography leads to keys by a side
@@ -16,27 +19,27 @@
  * shell or of the running guest reads what they protect.
  */
 static const struct privilege table[] = {
-	{ "Alarm.Acknowledge", "acknowledge alarms", PLAIN },
+	{ "Alarm.Acknowledge", "acknowledge alarms", PLAIN_PLANNED },
 	{ "Authorization.ManageUsers", "create, change and delete users", PLAIN },
 	{ "Authorization.ModifyPermissions", "give and take permissions", PLAIN },
 	{ "Authorization.ModifyRoles", "create, change and delete roles", PLAIN },
-	{ "Certificate.Manage", "renew and revoke certificates", PLAIN },
+	{ "Certificate.Manage", "renew and revoke certificates", PLAIN_PLANNED },
 	{ "Cryptographer.Access", "direct access to an encrypted VM's disks", CRYPTO },
 	{ "Cryptographer.AddDisk", "add a disk to an encrypted VM", CRYPTO },
-	{ "Cryptographer.Clone", "clone an encrypted VM", CRYPTO },
-	{ "Cryptographer.Decrypt", "decrypt a VM or a disk", CRYPTO },
-	{ "Cryptographer.Encrypt", "encrypt a VM or a disk", CRYPTO },
+	{ "Cryptographer.Clone", "clone an encrypted VM", CRYPTO_PLANNED },
+	{ "Cryptographer.Decrypt", "decrypt a VM or a disk", CRYPTO_PLANNED },
+	{ "Cryptographer.Encrypt", "encrypt a VM or a disk", CRYPTO_PLANNED },
 	{ "Cryptographer.EncryptNew", "encrypt a new VM or disk", CRYPTO },
-	{ "Cryptographer.ManageEncryptionPolicy", "set what is to be encrypted", CRYPTO },
+	{ "Cryptographer.ManageEncryptionPolicy", "set what is to be encrypted", CRYPTO_PLANNED },
 	{ "Cryptographer.ManageKeyServers", "add, change, export and remove key providers", CRYPTO },
 	{ "Cryptographer.ManageKeys", "create, push and remove keys", CRYPTO },
 	{ "Cryptographer.Migrate", "migrate an encrypted VM", CRYPTO },
 	{ "Cryptographer.ReadKeyServersInfo", "read about key providers", CRYPTO },
-	{ "Cryptographer.Recrypt", "give an encrypted VM new keys", CRYPTO },
+	{ "Cryptographer.Recrypt", "give an encrypted VM new keys", CRYPTO_PLANNED },
 	{ "Cryptographer.RegisterHost", "enable encryption on a host", CRYPTO },
 	{ "Cryptographer.RegisterVM", "register an encrypted VM", CRYPTO },
-	{ "Global.Diagnostics", "collect support bundles and dumps", CRYPTO },
-	{ "Global.Settings", "change settings of the manager", PLAIN },
+	{ "Global.Diagnostics", "collect support bundles and dumps", CRYPTO_PLANNED },
+	{ "Global.Settings", "change settings of the manager", PLAIN_PLANNED },
 	{ "Host.Config.Settings", "change settings of a host", PLAIN },
 	{ "Host.Inventory.AddHostToCluster", "let a host join a cluster", CRYPTO },
 	{ "Host.Inventory.AddStandaloneHost", "let a host join without a cluster", CRYPTO },
@@ -45,22 +48,22 @@ static const struct privilege table[] = {
 	{ "Host.Inventory.EditCluster", "change a cluster", PLAIN },
 	{ "Host.Inventory.MoveHost", "move a host to another cluster, whose keys it gets", CRYPTO },
 	{ "Host.Inventory.RemoveHostFromCluster", "remove a host", PLAIN },
-	{ "Host.Local.ManageUserGroups", "manage the users of a host's shell", CRYPTO },
-	{ "Host.Tpm.Read", "read a host's TPM", CRYPTO },
-	{ "Host.Tpm.Unseal", "unseal secrets with a host's TPM", CRYPTO },
-	{ "System.Anonymous", "what needs no login", READ },
+	{ "Host.Local.ManageUserGroups", "manage the users of a host's shell", CRYPTO_PLANNED },
+	{ "Host.Tpm.Read", "read a host's TPM", CRYPTO_PLANNED },
+	{ "Host.Tpm.Unseal", "unseal secrets with a host's TPM", CRYPTO_PLANNED },
+	{ "System.Anonymous", "what needs no login", READ_PLANNED },
 	{ "System.Read", "read everything but key material", READ },
 	{ "System.View", "see that an object is there", READ },
-	{ "VirtualMachine.Config.AddExistingDisk", "add an existing disk to a VM", PLAIN },
-	{ "VirtualMachine.Config.AddNewDisk", "add a new disk to a VM", PLAIN },
+	{ "VirtualMachine.Config.AddExistingDisk", "add an existing disk to a VM", PLAIN_PLANNED },
+	{ "VirtualMachine.Config.AddNewDisk", "add a new disk to a VM", PLAIN_PLANNED },
 	{ "VirtualMachine.Config.RemoveDisk", "remove a disk from a VM", PLAIN },
-	{ "VirtualMachine.Interact.GuestControl", "reach into the running guest", CRYPTO },
-	{ "VirtualMachine.Interact.PowerOff", "stop a VM", PLAIN },
-	{ "VirtualMachine.Interact.PowerOn", "start a VM", PLAIN },
-	{ "VirtualMachine.Inventory.Create", "create VMs", PLAIN },
-	{ "VirtualMachine.Inventory.Delete", "delete VMs", PLAIN },
-	{ "VirtualMachine.Inventory.Move", "move a VM to another host or cluster", PLAIN },
-	{ "VirtualMachine.Inventory.Register", "register VMs", PLAIN },
+	{ "VirtualMachine.Interact.GuestControl", "reach into the running guest", CRYPTO_PLANNED },
+	{ "VirtualMachine.Interact.PowerOff", "stop a VM", PLAIN_PLANNED },
+	{ "VirtualMachine.Interact.PowerOn", "start a VM", PLAIN_PLANNED },
+	{ "VirtualMachine.Inventory.Create", "create VMs", PLAIN_PLANNED },
+	{ "VirtualMachine.Inventory.Delete", "delete VMs", PLAIN_PLANNED },
+	{ "VirtualMachine.Inventory.Move", "move a VM to another host or cluster", PLAIN_PLANNED },
+	{ "VirtualMachine.Inventory.Register", "register VMs", PLAIN_PLANNED },
 	{ "VirtualMachine.Inventory.Unregister", "unregister VMs", PLAIN },
 };
 

@@ -26,12 +26,15 @@ typedef uint64_t privilege_set;
  * @summary: what it allows
  * @crypto: leads to key material: not in NoCryptoAdmin
  * @read: only looks: all that ReadOnly holds
+ * @asked: an operation of this manager asks for it; the others are there so that roles
+ *	are the same when it does
  */
 struct privilege {
 	const char *name;
 	const char *summary;
 	bool crypto;
 	bool read;
+	bool asked;
 };
 
 /** privilege_table() - all privileges, sorted by name */

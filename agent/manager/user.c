@@ -211,8 +211,7 @@ struct change {
 	struct users *users;
 	const char *actor;
 	const char *name;
-	const char *member;
-	json_t *value;			/* NULL: delete the user */
+	json_t *members;		/* NULL: delete the user */
 };
 
 static int apply(struct users *users, const struct change *change, struct error *e)
@@ -230,16 +229,15 @@ static int apply(struct users *users, const struct change *change, struct error 
 		if (r < 0)
 			return r;
 	}
-	/* Of all members only a certificate is a text. */
-	certificate = json_string_value(change->value);
+	certificate = json_string_value(json_object_get(change->members, "certificate"));
 	if (certificate) {
 		r = certificate_free(users, certificate, change->name, e);
 		if (r < 0)
 			return r;
 	}
 	id = json_string_value(json_object_get(document, "id"));
-	if (change->value) {
-		if (json_object_set(document, change->member, change->value) < 0)
+	if (change->members) {
+		if (json_object_update(document, change->members) < 0)
 			return error_oom(e);
 		return store_update(users->store, KIND, id, document, e);
 	}
@@ -251,8 +249,7 @@ static int apply(struct users *users, const struct change *change, struct error 
 
 static bool takes_away(const struct change *change)
 {
-	return !change->value ||
-	       (strcmp(change->member, "disabled") == 0 && json_is_true(change->value));
+	return !change->members || json_is_true(json_object_get(change->members, "disabled"));
 }
 
 static int change_work(struct store *store, void *userdata, struct error *e)
@@ -273,42 +270,63 @@ static int change_user(struct change change, struct error *e)
 	return r;
 }
 
+static int make_members(struct users *users, const struct user_changes *changes, json_t *members,
+			struct error *e)
+{
+	const char *certificate = changes->certificate;
+	json_t *hashed = NULL;
+	int r = 0;
+
+	if (changes->set_certificate && certificate)
+		r = check_certificate(certificate, e);
+	if (r == 0 && changes->password)
+		r = hash(users, changes->password, &hashed, e);
+	if (r < 0)
+		return r;
+	if ((hashed && json_object_set_new(members, "password", hashed) < 0) ||
+	    (changes->set_certificate &&
+	     json_object_set_new(members, "certificate",
+				 certificate ? json_string(certificate) : json_null()) < 0) ||
+	    (changes->set_disabled &&
+	     json_object_set_new(members, "disabled", json_boolean(changes->disabled)) < 0))
+		return error_oom(e);
+	return 0;
+}
+
+int user_change(struct users *users, const char *actor, const char *name,
+		const struct user_changes *changes, struct error *e)
+{
+	_cleanup_json_ json_t *members = json_object();
+	int r = members ? make_members(users, changes, members, e) : error_oom(e);
+
+	if (r < 0 || json_object_size(members) == 0)
+		return r;
+	return change_user((struct change){ users, actor, name, members }, e);
+}
+
 int user_set_password(struct users *users, const char *actor, const char *name,
 		      const struct secret *password, struct error *e)
 {
-	_cleanup_json_ json_t *hashed = NULL;
-	int r;
-
-	r = hash(users, password, &hashed, e);
-	if (r < 0)
-		return r;
-	return change_user((struct change){ users, actor, name, "password", hashed }, e);
+	return user_change(users, actor, name, &(struct user_changes){ .password = password }, e);
 }
 
 int user_set_certificate(struct users *users, const char *actor, const char *name,
 			 const char *certificate, struct error *e)
 {
-	_cleanup_json_ json_t *value = certificate ? json_string(certificate) : json_null();
-	int r;
-
-	r = certificate ? check_certificate(certificate, e) : 0;
-	if (r < 0)
-		return r;
-	if (!value)
-		return error_oom(e);
-	return change_user((struct change){ users, actor, name, "certificate", value }, e);
+	return user_change(users, actor, name, &(struct user_changes){
+			   .set_certificate = true, .certificate = certificate }, e);
 }
 
 int user_set_disabled(struct users *users, const char *actor, const char *name, bool disabled,
 		      struct error *e)
 {
-	return change_user((struct change){ users, actor, name, "disabled", json_boolean(disabled) },
-			   e);
+	return user_change(users, actor, name, &(struct user_changes){
+			   .set_disabled = true, .disabled = disabled }, e);
 }
 
 int user_delete(struct users *users, const char *actor, const char *name, struct error *e)
 {
-	return change_user((struct change){ users, actor, name, NULL, NULL }, e);
+	return change_user((struct change){ users, actor, name, NULL }, e);
 }
 
 static json_t *describe(const json_t *document)

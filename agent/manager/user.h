@@ -61,6 +61,28 @@ int user_create(struct users *users, const char *name, const struct secret *pass
 int user_set_password(struct users *users, const char *actor, const char *name,
 		      const struct secret *password, struct error *e);
 
+/**
+ * struct user_changes - what of a user becomes different
+ * @password: NULL: it stays
+ * @certificate: NULL takes it away, where @set_certificate
+ * @disabled: where @set_disabled
+ */
+struct user_changes {
+	const struct secret *password;
+	bool set_certificate;
+	const char *certificate;
+	bool set_disabled;
+	bool disabled;
+};
+
+/**
+ * user_change() - all of them or none; ends all sessions of the user
+ *
+ * Return: as user_set_password() and user_set_disabled().
+ */
+int user_change(struct users *users, const char *actor, const char *name,
+		const struct user_changes *changes, struct error *e);
+
 /** user_set_certificate() - NULL takes it away; ends all sessions of the user */
 int user_set_certificate(struct users *users, const char *actor, const char *name,
 			 const char *certificate, struct error *e);

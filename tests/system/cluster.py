@@ -28,7 +28,8 @@ FOLDER = os.path.join(TOP, "build/cluster")
 CTL = os.path.join(TOP, "build/vmcryptctl")
 DISKS = ("shared", "other")
 CLIENT = "vmcrypt-manager"  # what the key server knows the manager as
-ENCRYPTER = ("System.Read", "System.View", "Cryptographer.EncryptNew", "Cryptographer.Access",
+ENCRYPTER = ("System.Read", "System.View", "Cryptographer.EncryptNew", "Cryptographer.AddDisk",
+             "Cryptographer.Access",
              "Cryptographer.ManageKeys", "VirtualMachine.Config.RemoveDisk")
 DISK_SIZE = 64 << 20
 

@@ -214,6 +214,31 @@ static void changes_end_sessions(void **state)
 	must_fail(user_delete(users, NULL, "alice", &e), -ENOENT, "alice");
 }
 
+/* All of a change or nothing of it. */
+static void a_change_is_one(void **state)
+{
+	struct user_changes changes = { .password = &wrong, .set_certificate = true, .certificate = "zz",
+					.set_disabled = true, .disabled = true };
+	_cleanup_json_ json_t *user = NULL;
+
+	(void) state;
+	put_user("alice");
+	must_fail(user_change(users, NULL, "alice", &changes, &e), -EINVAL, "certificate");
+	assert_int_equal(login("alice", &right, "10.0.0.1"), 0);
+	put_user("bob");
+	must(user_set_certificate(users, NULL, "bob", CERT, &e));
+	changes.certificate = CERT;
+	must_fail(user_change(users, NULL, "alice", &changes, &e), -EEXIST, "bob");
+	assert_int_equal(login("alice", &right, "10.0.0.1"), 0);
+	must(user_set_certificate(users, NULL, "bob", NULL, &e));
+	changes.disabled = false;
+	must(user_change(users, NULL, "alice", &changes, &e));
+	assert_int_equal(login("alice", &right, "10.0.0.1"), -EACCES);
+	assert_int_equal(login("alice", &wrong, "10.0.0.1"), 0);
+	must(user_get(users, "alice", &user, &e));
+	assert_string_equal(json_string_value(json_object_get(user, "certificate")), CERT);
+}
+
 /* Who resets a password has that user's rights. */
 static void nobody_takes_over_more(void **state)
 {
@@ -538,6 +563,7 @@ int main(void)
 		user_test(names_and_passwords_refused),
 		user_test(certificates),
 		user_test(changes_end_sessions),
+		user_test(a_change_is_one),
 		user_test(nobody_takes_over_more),
 		user_test(a_name_has_to_wait),
 		user_test(an_address_has_to_wait),
