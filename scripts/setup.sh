@@ -16,7 +16,7 @@ BUILD_PACKAGES=(
 )
 
 TEST_PACKAGES=(
-	libcmocka-dev clang-tidy sparse shellcheck python3 python3-yaml python3-pykmip
+	libcmocka-dev clang clang-tidy libclang-rt-dev sparse shellcheck python3 python3-yaml python3-pykmip
 	python3-jsonschema curl lcov flex bison man-db mandoc jq perl
 	qemu-system-x86 qemu-utils gnutls-bin swtpm swtpm-tools tpm2-tools
 	busybox-static cpio zstd dmsetup cryptsetup-bin fio strace
