@@ -10,6 +10,8 @@
  */
 #include "lib.h"
 
+#define RCU_MS	6000
+
 static void dek_numbered(struct dek *d, unsigned long number)
 {
 	uint8_t key[KEY_MAX];
@@ -40,21 +42,90 @@ static int wipe(struct nl *nl, unsigned long number)
 	return r ? r : key_wait(nl, d.uuid, KEY_LOCKED, 20000);
 }
 
-/* KiB that a leak would add to */
-static unsigned long long kernel_memory(void)
+/* where all that a key brings along comes from: the key, its cipher, messages */
+static const char *const caches[] = { "kmalloc-", "skbuff_" };
+
+/**
+ * struct memory - what a leak would add to
+ * @objects: in use, of those caches
+ * @kib: per-CPU memory
+ */
+struct memory {
+	unsigned long long objects;
+	unsigned long long kib;
+};
+
+static bool is_counted(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(caches); i++)
+		if (!strncmp(name, caches[i], strlen(caches[i])))
+			return true;
+	return false;
+}
+
+/*
+ * A cache that is shrunk knows exactly what is in use: what the CPUs keep, and
+ * what KASAN keeps of it after it was freed, goes.
+ */
+static int shrink(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", name);
+	return file_write(path, "1");
+}
+
+static int count_objects(unsigned long long *ret)
+{
+	FILE *file = fopen("/proc/slabinfo", "re");
+	unsigned long long objects;
+	char line[512], name[64];
+
+	if (!file)
+		return -errno;
+	*ret = 0;
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %llu", name, &objects) == 2 && is_counted(name))
+			*ret += objects;
+	fclose(file);
+	return *ret ? 0 : -ENODATA;
+}
+
+static int shrink_all(void)
+{
+	FILE *file = fopen("/proc/slabinfo", "re");
+	char line[512], name[64];
+	int r = file ? 0 : -errno;
+
+	while (!r && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s", name) == 1 && is_counted(name))
+			r = shrink(name);
+	if (file)
+		fclose(file);
+	return r;
+}
+
+static int count_memory(struct memory *m)
 {
 	static char text[16384];
-	unsigned long long sum = 0;
-	static const char *const names[] = { "SUnreclaim:", "VmallocUsed:", "Percpu:" };
+	const char *at;
+	int r = shrink_all();
 
-	if (file_read("/proc/meminfo", text, sizeof(text)))
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		const char *at = strstr(text, names[i]);
+	if (!r)
+		r = count_objects(&m->objects);
+	if (!r)
+		r = file_read("/proc/meminfo", text, sizeof(text));
+	if (r)
+		return r;
+	at = strstr(text, "Percpu:");
+	m->kib = at ? strtoull(at + strlen("Percpu:"), NULL, 10) : 0;
+	return at ? 0 : -ENODATA;
+}
 
-		sum += at ? strtoull(at + strlen(names[i]), NULL, 10) : 0;
-	}
-	return sum;
+/* one object in 20 rounds is a leak; 8 bytes for each CPU in each round, too */
+static bool has_grown(const struct memory *before, const struct memory *after, unsigned long count)
+{
+	return after->objects > before->objects + count / 20 || after->kib > before->kib + count / 100;
 }
 
 static int set_and_wipe(struct nl *nl, unsigned long count)
@@ -77,25 +148,27 @@ static int set_and_wipe(struct nl *nl, unsigned long count)
 
 static int rounds(struct nl *nl, unsigned long count)
 {
-	unsigned long long before, after;
+	struct memory before, after;
 	const int others = key_count(nl);
 	int r = set_and_wipe(nl, count / 10);
 
-	sleep_ms(500);
-	before = kernel_memory();
+	/* what is freed by RCU takes seconds */
+	sleep_ms(RCU_MS);
+	if (!r)
+		r = count_memory(&before);
 	if (!r)
 		r = set_and_wipe(nl, count);
-	sleep_ms(500);
-	after = kernel_memory();
-	printf("# kernel memory: %llu KiB before %lu rounds, %llu KiB after\n", before, count, after);
+	sleep_ms(RCU_MS);
+	if (!r)
+		r = count_memory(&after);
+	if (r)
+		return r;
+	printf("# before %lu rounds %llu objects, %llu KiB per CPU; after %llu, %llu\n", count,
+	       before.objects, before.kib, after.objects, after.kib);
 	/* those of an earlier step may have died by themselves meanwhile */
-	if (!r && key_count(nl) > others)
-		r = -EBUSY;
-	/* what KASAN keeps after it was freed looks like growth: kmemleak judges there */
-	if (!r && !access("/sys/kernel/debug/kmemleak", F_OK))
-		return 0;
-	/* a key schedule alone is over 1 KiB */
-	return r ? r : after > before + count / 4 ? -ENOMEM : 0;
+	if (key_count(nl) > others)
+		return -EBUSY;
+	return has_grown(&before, &after, count) ? -ENOMEM : 0;
 }
 
 static int one_disk(struct nl *nl, unsigned long i, const char *device, unsigned int *ret_minor)
