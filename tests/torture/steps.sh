@@ -46,21 +46,131 @@ ram()
 	attach_loop /tmp/ram
 }
 
+# draw: the next of a row of numbers that begins with SEED, in $drawn
+drawn=$SEED
+draw()
+{
+	drawn=$(((drawn * 1103515245 + 12345) % 2147483648))
+}
+
 # verify NAME FILE MIB [FIO OPTION...]: random sizes, offsets and depths, each
 # block read back and compared
 verify()
 {
 	name=$1 file=$2 size=$3
 	shift 3
+	draw
+	depth=$((drawn / 65536 % 64 + 1))
 	fio --name="$name" --filename="$file" --size="${size}m" --rw=randwrite --bsrange=512-256k \
-		--blockalign=512 --ioengine=io_uring --iodepth=16 --iodepth_batch_submit=4 --direct=1 \
+		--blockalign=512 --ioengine=io_uring --iodepth=$depth --iodepth_batch_submit=4 --direct=1 \
 		--verify=crc32c --verify_fatal=1 --do_verify=1 --verify_async=1 --norandommap=0 \
-		--randseed="$SEED" --eta=never --output=/tmp/fio.log "$@" 2>/tmp/fio.err || { head -n 20 /tmp/fio.err | sed 's/^/# /'; return 1; }
+		--randseed="$drawn" --eta=never --output=/tmp/fio.log "$@" 2>/tmp/fio.err && return
+	echo "# $name, depth $depth, seed $drawn:"
+	head -n 20 /tmp/fio.err | sed 's/^/# /'
+	return 1
 }
 
 step_faults()
 {
 	fail_nth
+}
+
+# inject WHAT SETTING=VALUE...: how the kernel's fault injection behaves
+inject()
+{
+	where=/sys/kernel/debug/$1
+	shift
+	for setting; do
+		echo "${setting#*=}" >"$where/${setting%%=*}" || return 1
+	done
+}
+
+# pages_fail PERCENT MARKED: for who may not wait for them; Y: for marked processes
+pages_fail()
+{
+	inject fail_page_alloc "probability=$1" "task-filter=$2" interval=1 times=-1 verbose=0 \
+		min-order=0 ignore-gfp-wait=Y
+}
+
+# marked COMMAND...: with all its children
+marked()
+{
+	(echo 1 >/proc/self/make-it-fail && "$@")
+}
+
+# What writes gave back goes to the shrinkers: only then do writes allocate
+drain()
+{
+	while [ -e /tmp/busy ]; do
+		echo 2 >/proc/sys/vm/drop_caches
+		sleep 0.2
+	done
+}
+
+# dry NAME [FIO OPTION...]: verified load while there are no used pages; who had to
+# wait for memory is in /tmp/reserve, "NAME-PID … vmcrypt_reserve: bytes=N left=N"
+dry()
+{
+	name=$1
+	shift
+	trace=/sys/kernel/tracing/instances/torture
+	mkdir $trace && echo 4096 >$trace/buffer_size_kb &&
+		echo 1 >$trace/events/vmcrypt/vmcrypt_reserve/enable || return 1
+	touch /tmp/busy
+	drain &
+	verify "$name" "$DISK" 16 "$@"
+	result=$?
+	rm /tmp/busy
+	wait $!
+	grep vmcrypt_reserve: $trace/trace >/tmp/reserve
+	echo 0 >$trace/events/vmcrypt/vmcrypt_reserve/enable
+	rmdir $trace && return $result
+}
+
+# waited WHO BYTES PAGES: who waited for so many bytes, and left at most so many
+# pages in the reserve
+waited()
+{
+	times=$(awk -v who="$1" -v bytes="bytes=$2" -v pages="$3" '
+		$1 ~ "^(" who ")-[0-9]+$" && index($0, bytes) {
+			sub(/.*left=/, "")
+			times += $0 + 0 <= pages
+		}
+		END { print times + 0 }' /tmp/reserve)
+	echo "# $1 waited $times times for ${2:-any} bytes and left at most $3 pages"
+	[ "$times" -gt 0 ] || { tail -n 3 /tmp/reserve | sed 's/^/# /'; return 1; }
+}
+
+# without_faults STATUS: nothing is injected any more; the status is that one
+without_faults()
+{
+	pages_fail 0 N && inject fail_make_request probability=0 && return "$1"
+}
+
+# The reserve has 33 pages, and who submits gets no other: a megabyte is cut to that
+reserve()
+{
+	pages_fail 100 Y || return 1
+	marked dry sync-4k --bsrange=4k-4k --blockalign=4k --ioengine=psync --iodepth=1 && waited fio 4096 32 &&
+		marked dry sync-1m --bsrange=1m-1m --blockalign=4k --ioengine=psync --iodepth=1 && waited fio 131072 1 &&
+		marked dry deep-4k --bsrange=4k-4k --blockalign=4k && waited 'fio|iou-wrk.*' 4096 32
+}
+
+step_reserve()
+{
+	device=$(ram 32)
+	attach "$device" || return 1
+	reserve
+	without_faults $? && detach && losetup -d "$device"
+}
+
+# bios fail below vmcrypt before they reach the device
+step_bios()
+{
+	device=$(ram 32)
+	attach "$device" && echo 1 >"/sys/block/${device#/dev/}/make-it-fail" || return 1
+	inject fail_make_request probability=5 interval=1 times=-1 verbose=0 task-filter=N && survive bios 24
+	without_faults $? && verify bios-no-more "$DISK" 8 && detach && losetup -d "$device"
 }
 
 step_keys()
@@ -80,6 +190,8 @@ step_verify()
 	device=$(ram 32)
 	for sector in 512 1024 2048 4096; do
 		attach "$device" "1 sector_size:$sector" || return 1
+		# sectors in pieces, as only the kernel can submit them
+		insmod /torture/segments.ko "device=$DISK" "sector_size=$sector" && rmmod segments || return 1
 		verify "raw-$sector" "$DISK" 24 "--bsrange=$sector-256k" "--blockalign=$sector" &&
 		verify "fixed-$sector" "$DISK" 16 "--bsrange=$sector-64k" "--blockalign=$sector" \
 			--fixedbufs=1 --registerfiles=1 &&
@@ -90,18 +202,47 @@ step_verify()
 	losetup -d "$device"
 }
 
-# null_blk with timers completes in interrupts; polled queues
-step_interrupts()
+# null_disk SETTING=VALUE...: a null_blk of 64 MiB that keeps what is written; prints
+# the device, which is named after its folder, or by a number in older kernels
+null_disk()
 {
 	null=/sys/kernel/config/nullb/torture
-	mkdir "$null" && echo 64 >$null/size && echo 1 >$null/memory_backed && echo 2 >$null/irqmode &&
-		echo 20000 >$null/completion_nsec && echo 2 >$null/submit_queues && echo 1 >$null/poll_queues &&
-		echo 1 >$null/power || return 1
-	# named after its folder, or by a number in kernels before that
-	device=/dev/torture
-	[ -e $device ] || device=/dev/nullb$(cat $null/index)
-	attach "$device" && verify interrupts "$DISK" 24 && verify polled "$DISK" 16 --hipri=1 --ioengine=pvsync2 &&
-		detach && echo 0 >$null/power && rmdir $null
+	mkdir $null || return 1
+	for setting in size=64 memory_backed=1 "$@" power=1; do
+		echo "${setting#*=}" >"$null/${setting%%=*}" || return 1
+	done
+	[ -e /dev/torture ] && echo /dev/torture || echo "/dev/nullb$(cat $null/index)"
+}
+
+null_gone()
+{
+	echo 0 >/sys/kernel/config/nullb/torture/power && rmdir /sys/kernel/config/nullb/torture
+}
+
+# completed in timers' interrupts
+step_interrupts()
+{
+	device=$(null_disk irqmode=2 completion_nsec=20000 submit_queues=2) && attach "$device" &&
+		verify interrupts "$DISK" 24 && detach && null_gone
+}
+
+# What goes by another queue than the polled one takes seconds there, and what fio
+# does not find soon is an error. Of what is split nothing would be polled.
+step_polled()
+{
+	device=$(null_disk irqmode=2 completion_nsec=5000000000 submit_queues=2 poll_queues=1) &&
+		attach "$device" || return 1
+	dm=dm-$(dmsetup info -c --noheadings -o minor torture)
+	[ "$(cat "/sys/block/$dm/queue/io_poll")" = 1 ] || { echo "# $dm does not poll"; return 1; }
+	polled polled && polled polled-fixed --fixedbufs=1 --registerfiles=1 && detach && null_gone
+}
+
+# polled NAME [FIO OPTION...]: written and read
+polled()
+{
+	name=$1
+	shift
+	verify "$name" "$DISK" 8 --hipri=1 --bsrange=512-64k --iodepth=8 --max_latency=4s "$@"
 }
 
 step_ext4()
@@ -114,6 +255,16 @@ step_xfs()
 	file_system mkfs.xfs -q -f
 }
 
+check_ext4()
+{
+	e2fsck -f -n "$1" >/tmp/fsck 2>&1 || { sed 's/^/# /' /tmp/fsck; return 1; }
+}
+
+check_xfs()
+{
+	xfs_repair -n "$1" >/tmp/fsck 2>&1 || { sed 's/^/# /' /tmp/fsck; return 1; }
+}
+
 # file_system MKFS...
 file_system()
 {
@@ -123,7 +274,7 @@ file_system()
 	"$@" "$DISK" && mkdir -p /tmp/mnt && mount -t "$type" "$DISK" /tmp/mnt &&
 		verify "$type" /tmp/mnt/file 48 --bsrange=4k-256k --blockalign=4k &&
 		verify "$type-buffered" /tmp/mnt/other 48 --direct=0 --ioengine=psync --iodepth=1 --end_fsync=1 &&
-		umount /tmp/mnt && { [ "$type" != ext4 ] || e2fsck -f -n "$DISK" >/dev/null; } &&
+		umount /tmp/mnt && "check_$type" "$DISK" &&
 		detach && losetup -d "$device"
 }
 
