@@ -9,7 +9,9 @@
 # make bench      instructions per I/O beside dm-crypt, fails where a target is missed
 # make bench-real the same in real time: throughput and latency, takes long
 # make fuzz-kernel  broken netlink messages and table lines, in virtual machines: takes long
+# make fuzz-night   the same on the debug kernels, 25 times as many, and hours of libFuzzer
 # make torture    verified load under trouble, failing allocations, power cuts, in virtual machines
+# make torture-night  the same on all kernels, five to ten times as much
 # make coverage   which lines of agent/ and kernel/ the tests run, as tables and HTML
 # make demo       an encrypted guest disk from end to end, in virtual machines
 # make demo-cluster  a key server, the manager and two hosts, in virtual machines
@@ -25,8 +27,8 @@ AGENT_VERSION := $(VERSION)
 
 .DELETE_ON_ERROR:
 .PHONY: all agent unit modules module setup check kernel-tests system-test cluster-test \
-	test demo demo-cluster bench bench-real fuzz-kernel torture coverage install clean \
-	print-cflags
+	test demo demo-cluster bench bench-real fuzz-kernel fuzz-night torture torture-night \
+	coverage install clean print-cflags
 
 all: agent module
 
@@ -72,8 +74,16 @@ bench-real:
 fuzz-kernel:
 	@scripts/fuzz-kernel
 
+# Four hours for both libFuzzer programs, unless FUZZ_SECONDS says otherwise
+fuzz-night:
+	@$(MAKE) fuzz fuzz-header FUZZ_SECONDS=$(if $(filter command environment,$(origin FUZZ_SECONDS)),$(FUZZ_SECONDS),7200)
+	@scripts/fuzz-kernel --night debug-6.1 debug-6.12
+
 torture:
 	@scripts/torture
+
+torture-night:
+	@scripts/torture --night 6.1 6.12 debug-6.1 debug-6.12
 
 coverage:
 	@scripts/coverage
