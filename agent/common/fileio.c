@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/log.h"
 
 #define READ_STEP	4096
 #define TEMP_SUFFIX	".tmp"
@@ -152,8 +153,26 @@ static int fill_temp(int fd, const void *data, size_t size, mode_t mode)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode,
-		      struct error *e)
+/* What stands in the blocks of a file, whatever its name is by now. */
+static int overwrite_fd(int fd)
+{
+	static const uint8_t zeroes[4096];
+	off_t left = lseek(fd, 0, SEEK_END);
+	int r = 0;
+
+	if (left < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	for (; left > 0 && r == 0; left -= (off_t) sizeof(zeroes))
+		r = file_write_all(fd, zeroes, left < (off_t) sizeof(zeroes) ? (size_t) left :
+				   sizeof(zeroes));
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r;
+}
+
+/* @secret: what could not be finished is overwritten before it is deleted */
+static int write_atomic(const char *path, const void *data, size_t size, mode_t mode, bool secret,
+			struct error *e)
 {
 	_cleanup_close_ int fd = -1;
 	char dir[PATH_MAX], temp[PATH_MAX + 16];
@@ -172,10 +191,35 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
 	if (r == 0 && rename(temp, path) < 0)
 		r = -errno;
 	if (r < 0) {
+		if (secret)
+			(void) overwrite_fd(fd);
 		unlink(temp);
 		return fail(e, r, "write", path);
 	}
 	return file_sync_parent(path, e);
+}
+
+int file_write_atomic(const char *path, const void *data, size_t size, mode_t mode,
+		      struct error *e)
+{
+	return write_atomic(path, data, size, mode, /* secret= */ false, e);
+}
+
+int file_replace_secret(const char *path, const void *data, size_t size, mode_t mode,
+			struct error *e)
+{
+	_cleanup_close_ int old = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int r;
+
+	if (old < 0 && errno != ENOENT)
+		return fail(e, errno, "write", path);
+	r = write_atomic(path, data, size, mode, /* secret= */ true, e);
+	if (r < 0 || old < 0)
+		return r;
+	r = overwrite_fd(old);
+	if (r < 0)
+		log_warning("What %s held before could not be overwritten: %s", path, strerror(-r));
+	return 0;
 }
 
 int file_remove(const char *path, struct error *e)
@@ -187,19 +231,20 @@ int file_remove(const char *path, struct error *e)
 
 static int overwrite(const char *path, struct error *e)
 {
-	static const uint8_t zeroes[4096];
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat st;
-	off_t done;
-	int r = 0;
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return fail(e, errno, "overwrite", path);
-	for (done = 0; done < st.st_size && r == 0; done += (off_t) sizeof(zeroes))
-		r = file_write_all(fd, zeroes, sizeof(zeroes));
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
+	r = overwrite_fd(fd);
 	return r < 0 ? fail(e, r, "overwrite", path) : 0;
+}
+
+int file_erase_rest(const char *path, struct error *e)
+{
+	int r = overwrite(path, e);
+
+	return r < 0 ? r : file_remove(path, e);
 }
 
 int file_erase(const char *path, bool *ret_gone, struct error *e)
@@ -217,9 +262,7 @@ int file_erase(const char *path, bool *ret_gone, struct error *e)
 	if (ret_gone)
 		*ret_gone = true;
 	r = file_sync_parent(gone, e);
-	if (r == 0)
-		r = overwrite(gone, e);
-	return r < 0 ? r : file_remove(gone, e);
+	return r < 0 ? r : file_erase_rest(gone, e);
 }
 
 int file_read_secret(int fd, const char *name, size_t max, struct secret *ret, struct error *e)

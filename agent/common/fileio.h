@@ -40,6 +40,17 @@ int file_write_atomic(const char *path, const void *data, size_t size, mode_t mo
 		      struct error *e);
 
 /**
+ * file_replace_secret() - the same for a file that holds a key, or held one: once the new file
+ * stands, what the old one held is overwritten where it lay
+ *
+ * Renaming alone leaves the old content in free blocks. Overwriting is worth what the storage
+ * below makes of it: nothing where each write goes to a new place (copy-on-write file systems
+ * and snapshots, flash). That it failed is said in the log, for the new file stands.
+ */
+int file_replace_secret(const char *path, const void *data, size_t size, mode_t mode,
+			struct error *e);
+
+/**
  * file_remove() - unlink, and make that durable by fsync of the folder
  *
  * Return: 0; -ENOENT when there was no such file.
@@ -57,6 +68,12 @@ int file_remove(const char *path, struct error *e);
  * Return: 0; -ENOENT when there was no such file.
  */
 int file_erase(const char *path, bool *ret_gone, struct error *e);
+
+/**
+ * file_erase_rest() - overwrite and delete what a crash has left of one: under a name that
+ * nobody reads
+ */
+int file_erase_rest(const char *path, struct error *e);
 
 /**
  * file_sync_parent() - fsync the folder that @path is in

@@ -64,7 +64,7 @@ int identity_save(const char *state_dir, const struct identity *identity, struct
 		r = file_sync_parent(dir, e);
 	if (r == 0)
 		r = json_format_secret(json, &text, e);
-	return r < 0 ? r : file_write_atomic(path, text.data, text.size, 0600, e);
+	return r < 0 ? r : file_replace_secret(path, text.data, text.size, 0600, e);
 }
 
 static int get_copy(const json_t *json, const char *name, size_t max, char **ret, struct error *e)
@@ -207,9 +207,12 @@ static void clean(const char *state_dir)
 	size_t n;
 
 	while (d && (entry = readdir(d))) {
+		_cleanup_free_ char *path = path_of(state_dir, entry->d_name);
+
 		n = strlen(entry->d_name);
-		if (entry->d_name[0] == '.' && n > 4 && !strcmp(entry->d_name + n - 4, ".tmp"))
-			(void)unlinkat(dirfd(d), entry->d_name, 0);
+		if (path && entry->d_name[0] == '.' && n > 4 &&
+		    !strcmp(entry->d_name + n - 4, ".tmp"))
+			(void)file_erase_rest(path, NULL);
 	}
 	if (d)
 		closedir(d);

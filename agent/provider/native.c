@@ -85,11 +85,14 @@ static int read_unsealed(struct provider_registry *registry, const struct provid
 {
 	_cleanup_free_ char *path = provider_path(registry, provider->id);
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
+	_cleanup_unlock_ pthread_mutex_t *lock = NULL;
 	struct provider *again = NULL;
 	int r;
 
 	if (!path)
 		return error_oom(e);
+	/* One that is replaced meanwhile is overwritten. */
+	lock = registry_lock(registry);
 	r = provider_load(path, &again, &kdk, e);
 	if (r < 0)
 		return r;

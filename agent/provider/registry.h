@@ -161,7 +161,7 @@ int registry_set_default(struct provider_registry *registry, const struct provid
 			 struct error *e);
 
 /**
- * provider_save() - write a provider's file
+ * provider_save() - write a provider's file; what the old one held is overwritten
  * @kdk: written in clear with SEALING_NONE, else not used
  */
 int provider_save(struct provider_registry *registry, const struct provider *provider,
@@ -182,7 +182,7 @@ char *provider_path(const struct provider_registry *registry, const uint8_t id[U
 /**
  * registry_load() - read all files
  *
- * Deletes what a crash has left (".*.tmp").
+ * Erases what a crash has left (".*.tmp").
  */
 int registry_load(struct provider_registry *registry, struct error *e);
 

@@ -107,7 +107,7 @@ int provider_save(struct provider_registry *registry, const struct provider *pro
 	r = json_format_secret(json, &text, e);
 	if (r < 0)
 		return r;
-	return file_write_atomic(path, text.data, text.size, 0600, e);
+	return file_replace_secret(path, text.data, text.size, 0600, e);
 }
 
 static int parse_kind(const json_t *json, const char *what, struct provider *provider,
@@ -355,7 +355,7 @@ static int load_entry(struct provider_registry *registry, const char *file, stru
 		return error_oom(e);
 	if (file[0] == '.' && has_suffix(file, ".tmp")) {
 		log_notice("Deleting %s, which a crash has left", path);
-		return file_remove(path, e);
+		return file_erase_rest(path, e);
 	}
 	if (file[0] == '.' || !has_suffix(file, FILE_SUFFIX))
 		return 0;

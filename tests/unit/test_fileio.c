@@ -100,6 +100,52 @@ static void erases_files(void **state)
 	unit_speaks(&e, "key");
 }
 
+static void assert_zeroes(const char *path, size_t want)
+{
+	_cleanup_free_ char *left = NULL, *zeroes = calloc(1, want);
+	struct error e = ERROR_NULL;
+	size_t size;
+
+	assert_int_equal(file_read_bounded(path, 1 << 20, &left, &size, &e), 0);
+	assert_int_equal(size, want);
+	assert_memory_equal(left, zeroes, want);
+}
+
+/* Renaming over a file does not take away what it held. */
+static void replaces_secrets(void **state)
+{
+	const char *path = unit_path(dir, "key"), *link_path = unit_path(dir, "link");
+	struct error e = ERROR_NULL;
+	struct stat st;
+
+	(void) state;
+	assert_int_equal(file_replace_secret(path, "first key", 9, 0600, &e), 0);
+	assert_holds(path, "first key");
+	assert_int_equal(link(path, link_path), 0);
+	assert_int_equal(file_replace_secret(path, "the second one", 14, 0600, &e), 0);
+	assert_holds(path, "the second one");
+	assert_zeroes(link_path, 9);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(unlink(link_path), 0);
+
+	/* What fails leaves the old one as it was. */
+	assert_int_equal(file_replace_secret(dir, "x", 1, 0600, &e), -EISDIR);
+	assert_int_equal(symlink(path, link_path), 0);
+	assert_int_equal(file_replace_secret(link_path, "x", 1, 0600, &e), -ELOOP);
+	assert_holds(path, "the second one");
+	assert_int_equal(unlink(link_path), 0);
+
+	/* What a crash has left. */
+	assert_int_equal(link(path, link_path), 0);
+	assert_int_equal(file_erase_rest(path, &e), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_zeroes(link_path, 14);
+	assert_int_equal(unlink(link_path), 0);
+	assert_int_equal(file_erase_rest(path, &e), -ENOENT);
+	assert_int_equal(unit_count(dir, ".tmp"), 0);
+}
+
 /* Disk full: a file size limit fails the write just as ENOSPC does. */
 static void keeps_the_old_file_when_writing_fails(void **state)
 {
@@ -287,6 +333,7 @@ int main(void)
 		cmocka_unit_test(reads_up_to_the_bound),
 		cmocka_unit_test(replaces_whole_files),
 		cmocka_unit_test(erases_files),
+		cmocka_unit_test(replaces_secrets),
 		cmocka_unit_test(keeps_the_old_file_when_writing_fails),
 		cmocka_unit_test(keeps_the_old_file_on_a_full_disk),
 		cmocka_unit_test(a_killed_writer_leaves_a_whole_file),

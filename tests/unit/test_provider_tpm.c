@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 
+#include "crypto/kdf.h"
+
 static void sealed_to_the_tpm(void **state)
 {
 	_cleanup_secret_ struct secret kek = SECRET_NULL, again = SECRET_NULL;
@@ -51,6 +53,37 @@ static void sealed_to_the_tpm(void **state)
 	provider_registry_free(registry);
 	swtpm_done(&first);
 	swtpm_done(&second);
+}
+
+/* Whoever keeps the old file sees no key in it: neither after a backup nor once it is sealed. */
+static void leaves_no_key_in_clear(void **state)
+{
+	struct swtpm tpm = { .pid = 0 };
+	struct provider_registry *registry;
+	struct provider_restore_plan plan;
+	struct provider_info info;
+
+	(void) state;
+	swtpm_new(&tpm);
+	registry = must_open(tpm.tcti);
+	make(registry, "a", &info);
+	assert_int_equal(link(only_file(&info), unit_path(dir, "backed-up")), 0);
+	assert_int_equal(back_up(registry, "a", "a.p12"), 0);
+	assert_int_equal(link(only_file(&info), unit_path(dir, "sealed")), 0);
+	assert_int_equal(restore(registry, "a.p12", "pass word", SEALING_TPM, false, &plan), 0);
+	assert_int_equal(plan.sealing, SEALING_TPM);
+	for (int i = 0; i < 2; i++) {
+		_cleanup_free_ char *text = NULL;
+		size_t size;
+
+		assert_int_equal(file_read_bounded(unit_path(dir, i ? "sealed" : "backed-up"), 16384,
+						   &text, &size, &e), 0);
+		assert_true(size > KDK_SIZE);
+		for (size_t at = 0; at < size; at++)
+			assert_int_equal(text[at], 0);
+	}
+	provider_registry_free(registry);
+	swtpm_done(&tpm);
 }
 
 struct asker {
@@ -120,6 +153,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(sealed_to_the_tpm),
+		T(leaves_no_key_in_clear),
 		T(a_hanging_tpm_stops_nothing_else),
 	};
 
