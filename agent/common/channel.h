@@ -192,6 +192,9 @@ struct channel_failure {
 	char key_reason[CHANNEL_KEY_REASON_SIZE];
 };
 
+/** CHANNEL_NO_ANSWER - the key_reason where the manager was asked in vain */
+#define CHANNEL_NO_ANSWER	"KeyStateClusterUnreachable"
+
 /** channel_key_reason_valid() - whether it is one of the ten */
 bool channel_key_reason_valid(const char *key_reason);
 

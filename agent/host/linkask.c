@@ -15,7 +15,9 @@
 
 #define MODULE_VERSION	"/sys/module/dm_vmcrypt/version"
 #define BOOT_ID		"/proc/sys/kernel/random/boot_id"
-#define UNREACHABLE	"KeyStateMissingInCache"
+/* Why a key cannot be had that no manager can be asked for; that it was asked for in vain. */
+#define NOT_ASKED	"KeyStateMissingInCache"
+#define NO_ANSWER	CHANNEL_NO_ANSWER
 
 void link_wake(struct link *link)
 {
@@ -82,7 +84,7 @@ static void fail_request(struct link *link, struct link_request *request, const 
 	if (request->over)
 		return;
 	request->over = true;
-	request->why = (struct channel_failure){ .error = *why };
+	request->why = (struct channel_failure){ .error = *why, .key_reason = NO_ANSWER };
 	request->why.error.status = EXIT_NO_KEY;
 }
 
@@ -125,7 +127,7 @@ static int not_connected(const struct link *link, struct channel_failure *why)
 {
 	const char *trouble = link->trouble.text;
 
-	memcpy(why->key_reason, UNREACHABLE, sizeof(UNREACHABLE));
+	memcpy(why->key_reason, NOT_ASKED, sizeof(NOT_ASKED));
 	if (!link->joined)
 		return error_set(&why->error, ENOTCONN, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
 				 "this host has joined no manager, which would have to give it: join one (vmcryptctl host join)");
@@ -144,7 +146,7 @@ static int wait_answer(struct link *link, struct link_request *request, uint64_t
 		if (!link_wait(link, deadline_ms) && !request->over &&
 		    link_now() >= deadline_ms) {
 			request->abandoned = true;
-			memcpy(why->key_reason, UNREACHABLE, sizeof(UNREACHABLE));
+			memcpy(why->key_reason, NO_ANSWER, sizeof(NO_ANSWER));
 			return error_set(&why->error, ETIMEDOUT, EXIT_NO_KEY,
 					 VMCRYPT_REASON_UNAVAILABLE,
 					 "the manager has not answered in time");
@@ -173,8 +175,10 @@ int uplink_ask(struct link *link, const char *op, json_t *args, uint64_t deadlin
 	if (!link->connected)
 		return not_connected(link, why);
 	request = link_request_add(link, op, owned, &why->error);
-	if (!request)
+	if (!request) {
+		memcpy(why->key_reason, NO_ANSWER, sizeof(NO_ANSWER));
 		return why->error.code;
+	}
 	if (ret_connection)
 		*ret_connection = link->connection;
 	return wait_answer(link, request, deadline_ms, ret, why);

@@ -28,6 +28,7 @@ static int open_answer(struct link *link, uint64_t connection, const json_t *key
 
 static int no_link(struct channel_failure *ret_why)
 {
+	memcpy(ret_why->key_reason, CHANNEL_NO_ANSWER, sizeof(CHANNEL_NO_ANSWER));
 	return error_set(&ret_why->error, ENOTCONN, EXIT_NO_KEY, 0,
 			 "the agent has just begun, and no connection to its manager yet");
 }

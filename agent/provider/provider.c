@@ -499,9 +499,6 @@ int provider_key_get(struct provider_registry *registry, const struct key_locato
 
 	uuid_format(locator->provider, id);
 	if (registry_copy(registry, id, &provider, NULL) < 0)
-		return error_set(e, ENOKEY, EXIT_NO_KEY, VMCRYPT_REASON_UNAVAILABLE,
-				 "Key %s/%s cannot be had: this host has no provider %s, restore it from "
-				 "its backup (vmcryptctl provider restore)", locator->provider_name,
-				 locator->key_id, id);
+		return standard_key_foreign(registry, locator, use, ret_kek, e);
 	return provider.ops->key_get(registry, &provider, locator->key_id, use, ret_kek, e);
 }

@@ -215,6 +215,15 @@ void registry_cache(struct provider_registry *registry, const struct provider *p
 int registry_delete(struct provider_registry *registry, const char *name, struct error *e);
 
 /**
+ * standard_key_foreign() - the KEK of a header whose provider is not here
+ *
+ * The manager is asked, which names the reason where it has not got it either; what it gives
+ * is not kept. As provider_key_get(); without a lock.
+ */
+int standard_key_foreign(struct provider_registry *registry, const struct key_locator *locator,
+			 const struct key_use *use, struct secret *ret_kek, struct error *e);
+
+/**
  * native_seal() - set how the KDK is kept: @provider's sealing, sealed object and
  * fingerprint
  * @provider: not in the list

@@ -23,6 +23,7 @@ struct key_cache {
 	struct entry *entries;
 	size_t count, room;
 	uint64_t clock;
+	uint64_t generation;
 };
 
 struct key_cache *key_cache_new(void)
@@ -91,14 +92,23 @@ static int make_room(struct key_cache *cache)
 	return 0;
 }
 
+uint64_t key_cache_generation(struct key_cache *cache)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
+
+	return cache->generation;
+}
+
 int key_cache_put(struct key_cache *cache, const uint8_t provider[UUID_SIZE], const char *key_id,
-		  const struct secret *kek)
+		  const struct secret *kek, uint64_t generation)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	struct entry *entry = find(cache, provider, key_id);
 	struct secret copy = SECRET_NULL;
 	int r;
 
+	if (generation != cache->generation)
+		return -ESTALE;
 	if (entry && !secret_equal(&entry->kek, kek))
 		return -EKEYREJECTED;
 	if (entry) {
@@ -152,10 +162,11 @@ int key_cache_remove(struct key_cache *cache, const uint8_t provider[UUID_SIZE],
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 	struct entry *entry = find(cache, provider, key_id);
 
+	if (entry && entry->used != mark)
+		return -EBUSY;
+	cache->generation++;
 	if (!entry)
 		return -ENOENT;
-	if (entry->used != mark)
-		return -EBUSY;
 	forget(cache, entry);
 	return 0;
 }
@@ -169,6 +180,7 @@ void key_cache_drop(struct key_cache *cache, const uint8_t *provider)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&cache->lock);
 
+	cache->generation++;
 	/* From the end: what moves to a freed place was looked at already. */
 	for (size_t i = cache->count; i-- > 0;)
 		if (is_of(&cache->entries[i], provider))

@@ -26,14 +26,19 @@ struct key_cache *key_cache_new(void);
 /** key_cache_free() - erases all keys; NULL is left alone */
 void key_cache_free(struct key_cache *cache);
 
+/** key_cache_generation() - rises with each key_cache_remove() and key_cache_drop() */
+uint64_t key_cache_generation(struct key_cache *cache);
+
 /**
  * key_cache_put() - keep a copy of a key
+ * @generation: as it was before the key was asked for: what was to be forgotten since then
+ *	must not come back by an answer that was under way
  *
- * Return: 0, also when it is there already; -EKEYREJECTED (another key is there
- * under this name, and stays), -ENOMEM.
+ * Return: 0, also when it is there already; -ESTALE (something was forgotten since),
+ * -EKEYREJECTED (another key is there under this name, and stays), -ENOMEM.
  */
 int key_cache_put(struct key_cache *cache, const uint8_t provider[UUID_SIZE], const char *key_id,
-		  const struct secret *kek);
+		  const struct secret *kek, uint64_t generation);
 
 /**
  * key_cache_get() - a copy of a key; it counts as used now
@@ -52,8 +57,8 @@ int key_cache_mark(struct key_cache *cache, const uint8_t provider[UUID_SIZE], c
 		   uint64_t *ret_mark);
 
 /**
- * key_cache_remove() - erase a key
- * @mark: as it was told before
+ * key_cache_remove() - erase a key; one that is not there does not come any more
+ * @mark: as it was told before, 0: it was not there
  *
  * Return: 0; -ENOENT, -EBUSY (used since).
  */

@@ -347,6 +347,7 @@ static void keys_are_fetched(void **state)
 	pthread_join(w.thread, NULL);
 	assert_int_equal(w.r, -ENOKEY);
 	assert_int_equal(w.e.status, EXIT_NO_KEY);
+	unit_speaks(&w.e, "Key kms/k6 cannot be had (KeyStateClusterUnreachable)");
 	/* What is here still serves. */
 	has_key("k1", KEY_BYTES);
 }
@@ -366,6 +367,7 @@ static void an_answer_never_comes(void **state)
 						      "key", "k1", "vm"),
 					    in_s(0) + 50, &result, NULL, &why), -ETIMEDOUT);
 		assert_int_equal(why.error.status, EXIT_NO_KEY);
+		assert_string_equal(why.key_reason, "KeyStateClusterUnreachable");
 	}
 	/* Those that come late are dropped, and the channel stays. */
 	for (i = 0; i < 3; i++) {
@@ -391,7 +393,11 @@ static void waits_are_bounded(void **state)
 			       json_pack("{s:s, s:s, s:n}", "provider", PROVIDER_1, "key", "k1", "vm"),
 			       in_s(0) + 1, &result, NULL, &why);
 	assert_int_equal(r, -EAGAIN);
+	assert_string_equal(why.key_reason, "KeyStateClusterUnreachable");
 	peer_close(peer);
+	why = (struct channel_failure){ .key_reason = "" };
+	assert_int_equal(link_key_get(NULL, NULL, "k1", NULL, 0, NULL, &why), -ENOTCONN);
+	assert_string_equal(why.key_reason, "KeyStateClusterUnreachable");
 }
 
 /* A manager that is silent is given up. */
@@ -492,6 +498,7 @@ static void certificates_are_renewed(void **state)
 	assert_int_equal(w.r, -ENOKEY);
 	assert_int_equal(w.e.status, EXIT_NO_KEY);
 	unit_speaks(&w.e, "has ended");
+	unit_speaks(&w.e, "KeyStateClusterUnreachable");
 	next = hello_well();
 	after = SSL_get1_peer_certificate(next->ssl);
 	assert_int_not_equal(X509_cmp(before, after), 0);

@@ -27,6 +27,7 @@ static struct {
 	uint8_t provider[UUID_SIZE];
 	int busy;
 	void (*while_asked)(void);
+	void (*before_answer)(void);
 } manager;
 
 static struct provider_registry *registry;
@@ -34,7 +35,12 @@ static struct provider_registry *registry;
 static int answer(const uint8_t *provider, const struct key_use *use, uint64_t deadline_ms,
 		  struct secret *ret_kek, struct channel_failure *ret_why)
 {
+	void (*before_answer)(void) = manager.before_answer;
+
 	manager.asked++;
+	manager.before_answer = NULL;
+	if (before_answer)
+		before_answer();
 	manager.deadline = deadline_ms;
 	memcpy(manager.provider, provider, UUID_SIZE);
 	snprintf(manager.vm, sizeof(manager.vm), "%s", use && use->vm ? use->vm : "");
@@ -246,7 +252,7 @@ static void says_why_a_key_cannot_be_had(void **state)
 	assert_int_equal(get("k", &value), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
 	assert_int_equal(e.reason, VMCRYPT_REASON_UNAVAILABLE);
-	unit_speaks(&e, "Key kms/k cannot be had: no key server answers (KeyStateClusterUnreachable)");
+	unit_speaks(&e, "Key kms/k cannot be had (KeyStateClusterUnreachable): no key server answers");
 	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOKEY);
 	unit_speaks(&e, "KeyStateClusterUnreachable");
 
@@ -270,6 +276,95 @@ static void says_why_a_key_cannot_be_had(void **state)
 	unit_speaks(&e, "KeyStateMissingInCache");
 	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
+	assert_null(kek.data);
+}
+
+/* One that this host does not know: the manager says what is the matter, or gives the key. */
+static void asks_about_providers_that_are_not_here(void **state)
+{
+	struct key_locator locator = { .provider = { 7 }, .provider_name = "far", .key_id = "k" };
+	_cleanup_secret_ struct secret kek = SECRET_NULL;
+
+	(void) state;
+	manager.away = true;
+	error_set(&manager.why.error, EOPNOTSUPP, EXIT_NO_KEY, 0, "hosts get them by themselves");
+	snprintf(manager.why.key_reason, sizeof(manager.why.key_reason), "KeyStateManagedByNKP");
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
+	assert_int_equal(e.status, EXIT_NO_KEY);
+	assert_int_equal(e.reason, VMCRYPT_REASON_UNAVAILABLE);
+	unit_speaks(&e, "Key far/k cannot be had (KeyStateManagedByNKP)");
+	unit_speaks(&e, "provider restore");
+	unit_speaks(&e, "hosts get them by themselves");
+	error_set(&manager.why.error, EACCES, EXIT_NOT_ALLOWED, 0, "not this host's");
+	manager.why.key_reason[0] = '\0';
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -EACCES);
+	assert_int_equal(e.status, EXIT_NOT_ALLOWED);
+
+	manager.away = false;
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), 0);
+	assert_int_equal(kek.data[0], 1);
+	assert_int_equal(provider_key_count(registry), 0);
+	secret_done(&kek);
+	manager.size = 16;
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -EBADMSG);
+
+	open_again(/* linked= */ false);
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
+	unit_speaks(&e, "KeyStateMissingInCache");
+	unit_speaks(&e, "provider restore");
+}
+
+static void forget_all(void)
+{
+	provider_keys_forget(registry);
+}
+
+static void remove_k(void)
+{
+	assert_int_equal(provider_key_remove(registry, kms.id, "k", NULL), -ENOENT);
+}
+
+static void forget_and_go(void)
+{
+	provider_keys_forget(registry);
+	manager.before_answer = forget_all;
+}
+
+/* What was to be forgotten while its answer was under way does not come by that answer. */
+static void answers_do_not_outlive_forgetting(void **state)
+{
+	static void (*const takings[])(void) = { forget_all, remove_k };
+	_cleanup_secret_ struct secret kek = SECRET_NULL;
+	struct key_locator locator;
+	uint8_t value;
+
+	(void) state;
+	for (size_t i = 0; i < ARRAY_SIZE(takings); i++) {
+		provider_keys_forget(registry);
+		manager.asked = 0;
+		manager.before_answer = takings[i];
+		assert_int_equal(get("k", &value), 0);
+		/* The manager was asked once more whether the host may have it. */
+		assert_int_equal(manager.asked, 2);
+	}
+	provider_keys_forget(registry);
+	manager.before_answer = forget_and_go;
+	assert_int_equal(get("k", &value), -ENOKEY);
+	assert_int_equal(e.status, EXIT_NO_KEY);
+	unit_speaks(&e, "try again");
+	assert_int_equal(provider_key_count(registry), 0);
+
+	/* A new one is asked for by its id then. */
+	manager.asked = 0;
+	manager.before_answer = forget_all;
+	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
+	assert_int_equal(manager.asked, 2);
+	assert_string_equal(manager.key, "k-1");
+	secret_done(&kek);
+	provider_keys_forget(registry);
+	manager.before_answer = forget_and_go;
+	manager.away = false;
+	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
 	assert_null(kek.data);
 }
 
@@ -494,10 +589,10 @@ static void the_oldest_makes_room(void **state)
 	assert_int_equal(secret_random(KEK_SIZE, &kek), 0);
 	for (size_t i = 0; i < KEY_CACHE_MAX; i++) {
 		snprintf(name, sizeof(name), "k%zu", i);
-		assert_int_equal(key_cache_put(cache, kms.id, name, &kek), 0);
+		assert_int_equal(key_cache_put(cache, kms.id, name, &kek, 0), 0);
 	}
 	assert_int_equal(key_cache_get(cache, kms.id, "k0", &back), 0);
-	assert_int_equal(key_cache_put(cache, other.id, "k1", &kek), 0);
+	assert_int_equal(key_cache_put(cache, other.id, "k1", &kek, 0), 0);
 	assert_int_equal(key_cache_count(cache, NULL), KEY_CACHE_MAX);
 	assert_int_equal(key_cache_count(cache, other.id), 1);
 	secret_done(&back);
@@ -507,6 +602,10 @@ static void the_oldest_makes_room(void **state)
 	assert_int_equal(key_cache_get(cache, kms.id, "k2", &back), 0);
 	key_cache_drop(cache, kms.id);
 	assert_int_equal(key_cache_count(cache, NULL), 1);
+	assert_int_equal(key_cache_put(cache, kms.id, "k1", &kek, 0), -ESTALE);
+	assert_int_equal(key_cache_put(cache, kms.id, "k1", &kek, key_cache_generation(cache)), 0);
+	assert_int_equal(key_cache_remove(cache, kms.id, "k9", 0), -ENOENT);
+	assert_int_equal(key_cache_generation(cache), 2);
 	key_cache_free(cache);
 	key_cache_free(NULL);
 	secret_done(&back);
@@ -554,6 +653,8 @@ int main(void)
 		S(what_is_here_serves_without_the_manager),
 		S(what_is_not_here_is_fetched_once),
 		S(says_why_a_key_cannot_be_had),
+		S(asks_about_providers_that_are_not_here),
+		S(answers_do_not_outlive_forgetting),
 		S(takes_no_odd_keys),
 		S(removes_what_nobody_uses),
 		S(forgets_all),
