@@ -411,7 +411,12 @@ int link_renew(struct link *link, struct error *e)
 	return r;
 }
 
-int link_leave(struct link *link, struct error *e)
+bool link_stands(const struct link *link, uint64_t connection)
+{
+	return link->joined && link->open && link->connection == connection;
+}
+
+int link_leave_one(struct link *link, const char *host, struct error *e)
 {
 	static const struct error why = { .code = -ENOTCONN, .status = EXIT_NO_KEY,
 					  .text = "this host has left its manager" };
@@ -421,6 +426,8 @@ int link_leave(struct link *link, struct error *e)
 
 	if (!link->joined)
 		return error_fail(e, ENOENT, "This host has joined no manager");
+	if (host && strcmp(link->identity.host, host) != 0)
+		return error_fail(e, ENOENT, "This host has left that manager, and joined one anew, already");
 	/* The certificate first: what fails then can be done again. */
 	r = identity_forget(link->host->conf.state_dir, e);
 	if (r < 0)
@@ -434,6 +441,11 @@ int link_leave(struct link *link, struct error *e)
 	link_wake(link);
 	mutex_unlock(&lock);
 	return provider_forget_managed(link->host->providers, e);
+}
+
+int link_leave(struct link *link, struct error *e)
+{
+	return link_leave_one(link, /* host= */ NULL, e);
 }
 
 void link_report_soon(struct link *link)

@@ -88,16 +88,22 @@ static void fail_request(struct link *link, struct link_request *request, const 
 	request->why.error.status = EXIT_NO_KEY;
 }
 
-/* Orders that are being worked on end by themselves, and find their connection gone. */
-static void drop_orders(struct link *link)
+static void drop_list(struct link_orders *list)
 {
 	struct link_order *order;
 
-	while ((order = STAILQ_FIRST(&link->orders))) {
-		STAILQ_REMOVE_HEAD(&link->orders, entry);
+	while ((order = STAILQ_FIRST(list))) {
+		STAILQ_REMOVE_HEAD(list, entry);
 		channel_frame_done(&order->frame);
 		free(order);
 	}
+}
+
+/* Orders that are being worked on end by themselves, and find their connection gone. */
+static void drop_orders(struct link *link)
+{
+	drop_list(&link->orders);
+	drop_list(&link->runs);
 	link->n_orders = 0;
 }
 

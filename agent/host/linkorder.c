@@ -297,12 +297,19 @@ static int dispatch(const struct order_context *o, json_t *result, struct error 
 	return error_fail(e, EOPNOTSUPP, "This host knows no operation \"%.64s\"", o->op);
 }
 
-/* Whether it still is an order of this host's manager. */
-static bool stands(const struct order_context *o)
+/*
+ * Whether it still is an order of this host's manager.
+ * @ret_host: this host's UUID there; NULL: not wanted
+ */
+static bool stands(const struct order_context *o, char *ret_host)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&o->link->lock);
 
-	return o->link->joined && o->link->open && o->link->connection == o->connection;
+	if (!link_stands(o->link, o->connection))
+		return false;
+	if (ret_host)
+		memcpy(ret_host, o->link->identity.host, UUID_TEXT_SIZE);
+	return true;
 }
 
 /* A host that leaves its manager forgets what came from it: nothing of that may come after. */
@@ -310,13 +317,13 @@ static int dispatch_in_time(const struct order_context *o, json_t *result, struc
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&o->link->order_lock);
 
-	if (!stands(o))
+	if (!stands(o, /* ret_host= */ NULL))
 		return error_fail(e, ECONNRESET, "The connection that %.64s came over has ended", o->op);
 	return dispatch(o, result, e);
 }
 
 /* The answer first, then the end of all that it could go over. */
-static void removed(const struct order_context *o, struct link_order *order)
+static void removed(const struct order_context *o, struct link_order *order, const char *own)
 {
 	_cleanup_json_ json_t *result = json_object();
 	struct event_record record = EVENT_RECORD_NULL;
@@ -334,7 +341,8 @@ static void removed(const struct order_context *o, struct link_order *order)
 	while (!STAILQ_EMPTY(&o->link->messages) && link_wait(o->link, deadline))
 		;
 	pthread_mutex_unlock(&o->link->lock);
-	r = link_leave(o->link, &e);
+	/* An administrator may have been faster, and have joined anew. */
+	r = link_leave_one(o->link, own, &e);
 	events_end(o->host->events, &record, r < 0 ? &e : NULL);
 	if (r < 0)
 		log_error("The manager has removed this host, and it cannot be forgotten: %s", e.text);
@@ -350,11 +358,12 @@ void link_order_run(struct link *link, struct link_order *order)
 	};
 	struct channel_failure failure = { .key_reason = "" };
 	_cleanup_json_ json_t *result = json_object();
+	char own[UUID_TEXT_SIZE];
 	int r;
 
 	r = channel_check_args(CHANNEL_MANAGER, o.op, o.args, &failure.error);
-	if (r == 0 && !strcmp(o.op, "host.removed") && stands(&o)) {
-		removed(&o, order);
+	if (r == 0 && !strcmp(o.op, "host.removed") && stands(&o, own)) {
+		removed(&o, order, own);
 		return;
 	}
 	if (r == 0 && !strcmp(o.op, "run")) {

@@ -48,6 +48,16 @@ static int parse(const struct link_order *order, struct request *ret, struct err
 	return request_check_args(ret->op, ret->args, e);
 }
 
+/* One that the host left meanwhile has no say any more. */
+static int check_stands(struct link *link, const struct link_order *order, struct error *e)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
+
+	if (link_stands(link, order->connection))
+		return 0;
+	return error_fail(e, ECONNRESET, "The connection that the order came over has ended");
+}
+
 /* In the main loop, which is where work is handed to workers. */
 static void start(struct link *link, struct link_order *order)
 {
@@ -57,7 +67,9 @@ static void start(struct link *link, struct link_order *order)
 	char user[CALL_USER_MAX];
 	int r;
 
-	r = run ? parse(order, &request, &e) : error_oom(&e);
+	r = run ? check_stands(link, order, &e) : error_oom(&e);
+	if (r == 0)
+		r = parse(order, &request, &e);
 	if (r == 0) {
 		*run = (struct run){ .link = link, .order = order };
 		snprintf(user, sizeof(user), "%.100s@manager",

@@ -42,6 +42,8 @@ struct link_order {
 	STAILQ_ENTRY(link_order) entry;
 };
 
+STAILQ_HEAD(link_orders, link_order);
+
 /** struct link_message - one that is to be sent; @size bytes behind LWS_PRE */
 struct link_message {
 	STAILQ_ENTRY(link_message) entry;
@@ -103,13 +105,13 @@ struct link {
 	uint64_t next_id;
 	TAILQ_HEAD(, link_request) requests;
 	unsigned int n_requests;
-	STAILQ_HEAD(, link_order) orders;
+	struct link_orders orders;
 	unsigned int n_orders;
 	STAILQ_HEAD(, link_message) messages;
 	uint64_t report_at;
 	uint64_t renew_at;
 	json_t *reported;
-	STAILQ_HEAD(, link_order) runs;
+	struct link_orders runs;
 };
 
 /** link_now() - ms of CLOCK_MONOTONIC, as deadlines are counted */
@@ -133,8 +135,11 @@ bool link_wait(struct link *link, uint64_t deadline_ms);
 struct link_request *link_request_add(struct link *link, const char *op, json_t *args,
 				      struct error *e);
 
-/** link_end() - the connection has ended: erase its key, fail what waits */
+/** link_end() - the connection has ended: erase its key, fail and drop what waits */
 void link_end(struct link *link, const struct error *why);
+
+/** link_stands() - whether a connection still is the one to this host's manager */
+bool link_stands(const struct link *link, uint64_t connection);
 
 /* Without it. */
 
@@ -170,6 +175,12 @@ int link_open_kek(struct link *link, uint64_t connection, const json_t *key,
 /** link_open_kdk() - the same for kdk.push */
 int link_open_kdk(struct link *link, uint64_t connection, const json_t *args,
 		  struct secret *ret_kdk, struct error *e);
+
+/**
+ * link_leave_one() - link_leave(), if the manager still is the one
+ * @host: this host's UUID there, which no other joining has; NULL: whichever it is
+ */
+int link_leave_one(struct link *link, const char *host, struct error *e);
 
 /** link_set_mode() - durably */
 int link_set_mode(struct link *link, enum host_mode mode, struct error *e);

@@ -105,7 +105,8 @@ static inline int fixture_fetch(void *userdata, const uint8_t provider[UUID_SIZE
 	return link_key_get(h->link, provider, key_id, use, deadline_ms, ret_kek, ret_why);
 }
 
-static inline void host_open(const struct link_times *times)
+/* All but the link's beginning. */
+static inline void host_make(const struct link_times *times)
 {
 	struct provider_settings settings = {
 		.dir = unit_path(host_dir, "providers"), .tcti = "swtpm:path=/nonexistent/socket",
@@ -120,6 +121,11 @@ static inline void host_open(const struct link_times *times)
 	must(nl_client_new(&host.netlink, &e));
 	must(provider_registry_open(&settings, &host.providers, &e));
 	must(uplink_new(&host, times ? times : &quick, &host.link, &e));
+}
+
+static inline void host_open(const struct link_times *times)
+{
+	host_make(times);
 	must(link_start(host.link, &e));
 }
 
@@ -130,6 +136,7 @@ static inline void host_close(void)
 	nl_client_free(host.netlink);
 	state_free(host.state);
 	events_free(host.events);
+	sd_event_unref(host.event);
 	free(host.conf.state_dir);
 }
 

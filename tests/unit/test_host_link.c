@@ -544,6 +544,17 @@ static void *leave(void *arg)
 	return NULL;
 }
 
+static struct link_order *make_order(const char *op, json_t *args)
+{
+	struct link_order *order = calloc(1, sizeof(*order));
+
+	order->connection = host.link->connection;
+	order->frame.json = json_pack("{s:s, s:o}", "op", op, "args", args);
+	order->frame.op = json_text(order->frame.json, "op");
+	order->frame.body = json_object_get(order->frame.json, "args");
+	return order;
+}
+
 /* What an order brings is here before the host leaves, and forgotten then, or does not come. */
 static void orders_and_leaving(void **state)
 {
@@ -555,12 +566,9 @@ static void orders_and_leaving(void **state)
 
 	(void)state;
 	wait_connected(true);
-	order->connection = host.link->connection;
-	order->frame.json = json_pack("{s:s, s:{s:[{s:s, s:s, s:s, s:b}]}}", "op", "provider.set", "args",
-				      "providers", "uuid", PROVIDER_1, "name", "late", "type", "standard",
-				      "default", 1);
-	order->frame.op = json_text(order->frame.json, "op");
-	order->frame.body = json_object_get(order->frame.json, "args");
+	order = make_order("provider.set", json_pack("{s:[{s:s, s:s, s:s, s:b}]}", "providers", "uuid",
+						     PROVIDER_1, "name", "late", "type", "standard",
+						     "default", 1));
 	/* As an order under way has it. */
 	pthread_mutex_lock(&host.link->order_lock);
 	assert_int_equal(pthread_create(&thread, NULL, leave, NULL), 0);
@@ -571,6 +579,78 @@ static void orders_and_leaving(void **state)
 	pthread_join(thread, NULL);
 	link_order_run(host.link, order);
 	assert_int_equal(provider_show(host.providers, "late", &info, &e), -ENOENT);
+	peer_close(peer);
+}
+
+static struct link_order *make_run(void)
+{
+	return make_order("run", json_pack("{s:s, s:{}, s:s}", "op", "status", "args", "user", "carl"));
+}
+
+static bool runs_wait(void)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&host.link->lock);
+
+	return !STAILQ_EMPTY(&host.link->runs);
+}
+
+/* Nothing that a manager's user wants is begun once the host has left that manager. */
+static void runs_and_leaving(void **state)
+{
+	struct link_order *late;
+	struct peer *peer;
+
+	(void)state;
+	host_close();
+	host_make(NULL);
+	assert_int_equal(sd_event_new(&host.event), 0);
+	must(link_start(host.link, &e));
+	peer = ready();
+	wait_connected(true);
+	late = make_run();
+	link_run(host.link, make_run());
+	assert_true(runs_wait());
+	must(link_leave(host.link, &e));
+	assert_false(runs_wait());
+	/* One that its thread had taken already. There is no worker that it could be given to. */
+	link_run(host.link, late);
+	while (runs_wait())
+		assert_true(sd_event_run(host.event, 0) >= 0);
+	peer_close(peer);
+	host_close();
+	host_open(NULL);
+}
+
+static void *run_order(void *arg)
+{
+	link_order_run(host.link, arg);
+	return NULL;
+}
+
+/* A host that was faster, and has joined anew, is not taken from its new manager. */
+static void removed_by_the_one_before(void **state)
+{
+	struct peer *peer = ready();
+	struct link_view view;
+	pthread_t thread;
+
+	(void)state;
+	wait_connected(true);
+	pthread_mutex_lock(&host.link->order_lock);
+	assert_int_equal(pthread_create(&thread, NULL, run_order,
+					make_order("host.removed", json_object())), 0);
+	/* The order counts by now, and waits for its turn. */
+	while (count_events("host.removed") == 0)
+		usleep(5000);
+	pthread_mutex_lock(&host.link->lock);
+	memcpy(host.link->identity.host, PROVIDER_1, UUID_TEXT_SIZE);
+	pthread_mutex_unlock(&host.link->lock);
+	pthread_mutex_unlock(&host.link->order_lock);
+	pthread_join(thread, NULL);
+	link_look(host.link, &view);
+	assert_true(view.joined);
+	assert_string_equal(view.host, PROVIDER_1);
+	must(link_leave(host.link, &e));
 	peer_close(peer);
 }
 
@@ -592,6 +672,8 @@ int main(void)
 		link_test(certificates_are_renewed),
 		link_test(removed_host_forgets),
 		link_test(orders_and_leaving),
+		link_test(runs_and_leaving),
+		link_test(removed_by_the_one_before),
 	};
 
 	log_set_level(getenv("LINK_LOG") ? LOG_DEBUG : LOG_CRIT);
