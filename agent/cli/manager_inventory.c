@@ -72,6 +72,31 @@ static char *field_to_forget(const json_t *value, const json_t *object)
 	return field_list(lines, object);
 }
 
+/* How the host keeps a provider's key, and what stands in the way of its forgetting. */
+static json_t *native_line(const json_t *item)
+{
+	const char *name = json_string_value(json_object_get(item, "provider_name"));
+	const char *refused = json_string_value(json_object_get(item, "refused"));
+	const json_t *sealed = json_object_get(item, "sealed");
+
+	if (refused)
+		return json_sprintf("%s (to be forgotten: %s)", name ? name : "?", refused);
+	return json_sprintf("%s (%s)", name ? name : "?",
+			    json_is_true(sealed) ? "sealed by the TPM" :
+			    json_is_false(sealed) ? "UNSEALED, in a file" : "the host is asked");
+}
+
+static char *field_native(const json_t *value, const json_t *object)
+{
+	_cleanup_json_ json_t *lines = json_array();
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(value, i, item)
+		json_array_append_new(lines, native_line(item));
+	return field_list(lines, object);
+}
+
 static const struct field one_host_fields[] = {
 	{ "Name",              "name",            field_text },
 	{ "UUID",              "id",              field_text },
@@ -86,6 +111,7 @@ static const struct field one_host_fields[] = {
 	{ "Fingerprint",       "fingerprint",     field_text },
 	{ "Certificate until", "certificate_end", field_certificate },
 	{ "Keys to forget",    "keys_to_forget",  field_to_forget },
+	{ "Native providers",  "native_providers", field_native },
 };
 
 static const struct field disk_fields[] = {

@@ -35,7 +35,7 @@ static const struct field provider_fields[] = {
 	{ "Servers",      "servers",      field_names },
 	{ "Certificate",  "certificate",  field_yes_no },
 	{ "Wrapping key", "wrapping_key", field_text },
-	{ "Require TPM",  "require_tpm",  field_yes_no },
+	{ "Unsealed",     "allow_unsealed", field_yes_no },
 	{ "Backed up",    "backed_up",    field_text },
 };
 
@@ -157,10 +157,11 @@ static const struct cli_command commands[] = {
 			{ .name = "type", .value = "standard|native", .kind = CLI_TEXT,
 			  .choices = "standard|native", .help = "the same as an option" },
 			{ .name = "wrapping-key", .value = "KEY", .kind = CLI_TEXT,
-			  .excludes = "require-tpm",
 			  .help = "standard: key of servers that give keys only wrapped with it" },
-			{ .name = "require-tpm", .kind = CLI_FLAG, .excludes = "wrapping-key",
-			  .help = "native: no host without a TPM gets the key" },
+			{ .name = "require-tpm", .kind = CLI_FLAG, .excludes = "allow-unsealed",
+			  .help = "native: no host without a TPM gets the key (the default)" },
+			{ .name = "allow-unsealed", .kind = CLI_FLAG, .excludes = "require-tpm",
+			  .help = "native: hosts without a TPM keep the key in a file" },
 		},
 	},
 	{
@@ -191,8 +192,10 @@ static const struct cli_command commands[] = {
 		.options = {
 			{ .name = "dry-run", .kind = CLI_FLAG,
 			  .help = "change nothing; see whether the backup is good" },
-			{ .name = "require-tpm", .kind = CLI_FLAG,
-			  .help = "no host without a TPM gets the key" },
+			{ .name = "require-tpm", .kind = CLI_FLAG, .excludes = "allow-unsealed",
+			  .help = "no host without a TPM gets the key (the default)" },
+			{ .name = "allow-unsealed", .kind = CLI_FLAG, .excludes = "require-tpm",
+			  .help = "hosts without a TPM keep the key in a file" },
 			CLI_PASSWORD_FILE, CLI_PASSWORD_FD,
 		},
 	},

@@ -168,8 +168,14 @@ static const struct field kdk_args[] = {
 	{ .name = NULL }
 };
 
+static const struct field kdk_result[] = {
+	{ .name = "sealed", .type = TYPE_BOOL },
+	{ .name = NULL }
+};
+
 static const struct field remove_args[] = {
 	{ .name = "provider", .type = TYPE_UUID },
+	{ .name = "kept", .type = TYPE_BOOL },
 	{ .name = NULL }
 };
 
@@ -203,7 +209,7 @@ static const struct operation operations[] = {
 	{ "key.push", CHANNEL_MANAGER, push_args, push_result },
 	{ "key.remove", CHANNEL_MANAGER, key_name, nothing },
 	{ "key.probe", CHANNEL_MANAGER, probe_args, probe_result },
-	{ "kdk.push", CHANNEL_MANAGER, kdk_args, nothing },
+	{ "kdk.push", CHANNEL_MANAGER, kdk_args, kdk_result },
 	{ "provider.remove", CHANNEL_MANAGER, remove_args, nothing },
 	{ "host.removed", CHANNEL_MANAGER, nothing, nothing },
 	{ "run", CHANNEL_MANAGER, run_args, NULL },

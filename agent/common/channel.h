@@ -60,7 +60,8 @@
  *   KEY = {"provider":uuid, "provider_name":name, "key":word, "sealed":base64}
  *
  * A KEK or a KDK travels only to a host in mode safe, a KEK only if the VM that the key is
- * for is registered to the host or its cluster.
+ * for is registered to the host or its cluster, a KDK only if its provider is the host's
+ * default one, or a disk of such a VM has a key of it.
  *
  * Operations
  * ==========
@@ -77,8 +78,9 @@
  *   -> {"host":uuid, "name":text}
  *   The first request, once; anything else before it fails with EACCES. module
  *   is the version of the loaded kernel module, null: not loaded. The manager
- *   then sends mode.set, key.remove for what the host lost the right to while it
- *   was away, provider.set, and key.push with the keys of the host's VMs.
+ *   then sends mode.set, key.remove and provider.remove for what the host lost the
+ *   right to while it was away, provider.set, kdk.push, and key.push with the keys of
+ *   the host's VMs.
  *
  * key.new       {"provider":uuid|null, "vm":text, "disk":text} -> KEY
  *   Makes a key at the provider's key server and activates it; null: the
@@ -107,6 +109,8 @@
  * -----------------
  *
  * mode.set      {"mode":"incapable"|"prepared"|"safe"|"pending-incapable"} -> {}
+ *   In incapable and pending-incapable the host forgets all keys of standard
+ *   providers, and the manager's native providers but those of attached disks.
  * provider.set  {"providers":[{"uuid":uuid, "name":name, "type":"standard",
  *                              "default":b}...]} -> {}
  *   All standard providers that the host may use. One that is missing is taken
@@ -126,15 +130,18 @@
  *   this host can wrap with it.
  *
  * kdk.push      {"provider":uuid, "name":name, "created":text, "require_tpm":b,
- *                "default":b, "sealed":base64} -> {}
+ *                "default":b, "sealed":base64} -> {"sealed":b}
  *   A native provider: the host keeps the KDK, and makes and gets keys of this
  *   provider by itself from then on. The KDK is sealed with box_seal_kdk(). It is
  *   kept sealed to the TPM; without one as a file, or refused with ENODEV where
- *   require_tpm. EEXIST: another provider has the name, EKEYREJECTED: another KDK is
+ *   require_tpm; the answer's sealed says whether the TPM has sealed it. EEXIST: another provider has the name, EKEYREJECTED: another KDK is
  *   here under this UUID, and stays. created: RFC 3339.
- * provider.remove {"provider":uuid} -> {}
- *   The reverse, erased. EBUSY while a disk of the host needs it, ENOENT: it was
- *   not there, EINVAL: not one that the manager gave.
+ * provider.remove {"provider":uuid, "kept":b} -> {}
+ *   The reverse, erased. kept: the manager keeps the KDK, and the host has lost the
+ *   right to it; else the provider is deleted. EBUSY while a disk needs it that is
+ *   attached (kept) or that the host knows (else), ENOENT: it was not there, EINVAL:
+ *   not one that the manager gave. After EBUSY the manager asks again, as with
+ *   key.remove.
  *
  * host.removed  {} -> {}
  *   The host is not one of the manager's any more: it forgets all keys, its

@@ -48,6 +48,7 @@ static int start_providers(struct host *host, struct error *e)
 	struct provider_settings settings = {
 		.tcti = host->conf.tcti,
 		.in_use = ops_provider_in_use,
+		.attached = ops_provider_attached,
 		.key_in_use = ops_key_in_use,
 		.make = make_key,
 		.fetch = fetch_key,

@@ -46,12 +46,53 @@ static int end(const struct order_context *o, struct event_record *record, int r
 	return r;
 }
 
+static bool has_no_keys(enum host_mode mode)
+{
+	return mode == MODE_INCAPABLE || mode == MODE_PENDING_INCAPABLE;
+}
+
+/* The manager keeps its key, and gives it again to a host that may have it. */
+static int withdraw_one(const struct order_context *o, const struct provider_info *info,
+			struct error *e)
+{
+	const struct order_context removal = { .host = o->host, .op = "provider.remove" };
+	struct event_record record = EVENT_RECORD_NULL;
+	int r = begin(&removal, info->name, NULL, &record, e);
+
+	if (r == 0)
+		r = end(o, &record, provider_remove_managed(o->host->providers, info->id,
+							    /* kept= */ true, e), e);
+	return r;
+}
+
+/* All native providers of the manager's but those of attached disks; the first failure. */
+static int withdraw_native(const struct order_context *o, struct error *e)
+{
+	_cleanup_free_ struct provider_info *list = NULL;
+	struct error first = ERROR_NULL, why;
+	size_t n, i;
+	int r = provider_list(o->host->providers, &list, &n, e);
+
+	for (i = 0; r == 0 && i < n; i++) {
+		why = ERROR_NULL;
+		if (!list[i].managed || withdraw_one(o, &list[i], &why) == 0)
+			continue;
+		log_warning("The host has no right to provider \"%s\" any more, and keeps it: %s",
+			    list[i].name, why.text);
+		if (why.code != -EBUSY && !error_is_set(&first))
+			first = why;
+	}
+	if (error_is_set(&first))
+		*e = first;
+	return r < 0 ? r : first.code;
+}
+
 static int do_mode(const struct order_context *o, enum host_mode mode, struct error *e)
 {
 	int r;
 
 	r = link_set_mode(o->link, mode, e);
-	if (r == 0 && (mode == MODE_INCAPABLE || mode == MODE_PENDING_INCAPABLE))
+	if (r == 0 && has_no_keys(mode))
 		provider_keys_forget(o->host->providers);
 	return r;
 }
@@ -69,14 +110,16 @@ static int order_mode(const struct order_context *o, json_t *result, struct erro
 		return error_fail(e, EBADMSG, "There is no encryption mode \"%s\"", name);
 	link_look(o->link, &view);
 	/* It is said again with each connection. */
-	if (view.joined && view.mode == mode)
-		return 0;
-	r = begin(o, name, NULL, &record, e);
-	if (r == 0)
-		r = end(o, &record, do_mode(o, mode, e), e);
-	if (r == 0)
+	if (!view.joined || view.mode != mode) {
+		r = begin(o, name, NULL, &record, e);
+		if (r == 0)
+			r = end(o, &record, do_mode(o, mode, e), e);
+		if (r < 0)
+			return r;
 		log_notice("The encryption mode of this host is now %s", name);
-	return r;
+	}
+	/* Each time: what failed, or was in use, the last time may go now. */
+	return has_no_keys(mode) ? withdraw_native(o, e) : 0;
 }
 
 static int order_providers(const struct order_context *o, json_t *result, struct error *e)
@@ -239,6 +282,18 @@ static int open_kdk(const struct order_context *o, struct provider_managed *ret,
 	return r < 0 ? r : link_open_kdk(o->link, o->connection, o->args, ret_kdk, e);
 }
 
+static int tell_sealing(const struct order_context *o, const char *name, json_t *result,
+			struct error *e)
+{
+	struct provider_info info;
+	int r = provider_show(o->host->providers, name, &info, e);
+
+	if (r < 0)
+		return r;
+	return json_object_set_new(result, "sealed", json_boolean(info.sealing == SEALING_TPM)) < 0 ?
+	       error_oom(e) : 0;
+}
+
 static int order_kdk(const struct order_context *o, json_t *result, struct error *e)
 {
 	struct event_record record = EVENT_RECORD_NULL;
@@ -246,21 +301,24 @@ static int order_kdk(const struct order_context *o, json_t *result, struct error
 	struct provider_managed managed;
 	int r;
 
-	(void)result;
 	r = open_kdk(o, &managed, &kdk, e);
-	/* It comes again with each connection: what is here already is no news. */
-	if (r < 0 || provider_managed_known(o->host->providers, &managed, &kdk))
+	if (r < 0)
 		return r;
+	/* It comes again with each connection: what is here already is no news. */
+	if (provider_managed_known(o->host->providers, &managed, &kdk))
+		return tell_sealing(o, managed.name, result, e);
 	r = begin(o, managed.name, NULL, &record, e);
 	if (r == 0)
 		r = end(o, &record, provider_put_managed(o->host->providers, &managed, &kdk, e), e);
-	if (r == 0)
-		retry_all_soon(o->host);
-	return r;
+	if (r < 0)
+		return r;
+	retry_all_soon(o->host);
+	return tell_sealing(o, managed.name, result, e);
 }
 
 static int order_remove_provider(const struct order_context *o, json_t *result, struct error *e)
 {
+	bool kept = json_is_true(json_object_get(o->args, "kept"));
 	struct event_record record = EVENT_RECORD_NULL;
 	uint8_t provider[UUID_SIZE];
 	int r;
@@ -270,7 +328,7 @@ static int order_remove_provider(const struct order_context *o, json_t *result, 
 	if (r == 0)
 		r = begin(o, json_text(o->args, "provider"), NULL, &record, e);
 	if (r == 0)
-		r = end(o, &record, provider_remove_managed(o->host->providers, provider, e), e);
+		r = end(o, &record, provider_remove_managed(o->host->providers, provider, kept, e), e);
 	return r;
 }
 

@@ -70,7 +70,11 @@ int ops_disk_load(struct host *host, const char *name, const char *user, struct 
 int ops_provider_in_use(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 			size_t what_size, struct error *e);
 
-/* provider_settings.key_in_use: the same for one key. */
+/* provider_settings.attached: the same for disks that are attached. */
+int ops_provider_attached(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			  size_t what_size, struct error *e);
+
+/* provider_settings.key_in_use: as the first one for one key. */
 int ops_key_in_use(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
 		   char *ret_what, size_t what_size, struct error *e);
 

@@ -135,6 +135,31 @@ int ops_key_in_use(void *userdata, const uint8_t provider[UUID_SIZE], const char
 	return in_use(userdata, provider, key_id, ret_what, what_size, e);
 }
 
+int ops_provider_attached(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			  size_t what_size, struct error *e)
+{
+	struct host *host = userdata;
+	_cleanup_json_ json_t *disks = ops_disks_json(host, e), *all = state_all(host->state);
+	char uuid[UUID_TEXT_SIZE];
+	const json_t *disk;
+	size_t i;
+
+	if (!disks || !all)
+		return disks ? error_oom(e) : e->code;
+	uuid_format(provider, uuid);
+	json_array_foreach(disks, i, disk) {
+		const json_t *record = json_object_get(all, json_text(disk, "dek"));
+
+		if (!json_is_true(json_object_get(disk, "attached")) ||
+		    !has_key(record, uuid, /* key_id= */ NULL))
+			continue;
+		snprintf(ret_what, what_size, "disk %s of VM %s", json_text(disk, "name"),
+			 json_text(disk, "vm"));
+		return 1;
+	}
+	return 0;
+}
+
 /* Between intent and outcome; returns the provider as it is afterwards. */
 static int recorded(struct call *call, const char *name,
 		    int (*effect)(struct call *call, const char *name, struct error *e),

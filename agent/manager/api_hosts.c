@@ -16,6 +16,7 @@
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/store.h"
 
 static int read_hours(const struct api_call *call, unsigned int *ret, struct error *e)
@@ -136,12 +137,17 @@ int api_hosts_join(struct api_call *call, json_t **ret, struct error *e)
 static int with_link(struct api_call *call, json_t *document, struct error *e)
 {
 	bool connected = link_connected(call->manager, json_text(document, "id"));
-	json_t *keys = NULL;
+	json_t *keys = NULL, *providers = NULL;
 	int r = keys_withdraw_list(call->manager->store, json_text(document, "id"), &keys, e);
 
 	if (r < 0)
 		return r;
-	return json_object_set_new(document, "keys_to_forget", keys) < 0 ||
+	if (json_object_set_new(document, "keys_to_forget", keys) < 0)
+		return error_oom(e);
+	r = provider_hosts_list(call->manager->store, json_text(document, "id"), &providers, e);
+	if (r < 0)
+		return r;
+	return json_object_set_new(document, "native_providers", providers) < 0 ||
 	       json_object_set_new(document, "connected", json_boolean(connected)) < 0 ?
 	       error_oom(e) : 0;
 }

@@ -59,10 +59,23 @@ int api_providers_list(struct api_call *call, json_t **ret, struct error *e)
 	return *ret ? 0 : error_oom(e);
 }
 
+/* As with a host's own: sealed to a TPM, unless the other was asked for. */
+static int read_sealing(const struct api_call *call, bool *ret_allow_unsealed, struct error *e)
+{
+	bool require_tpm = false;
+	int r = api_bool(call, "require_tpm", &require_tpm, e);
+
+	if (r == 0)
+		r = api_bool(call, "allow_unsealed", ret_allow_unsealed, e);
+	if (r == 0 && require_tpm && *ret_allow_unsealed)
+		return error_usage(e, "require_tpm and allow_unsealed contradict each other");
+	return r;
+}
+
 int api_providers_create(struct api_call *call, json_t **ret, struct error *e)
 {
 	const char *name = NULL, *type = NULL, *wrapping_key = NULL;
-	bool require_tpm = false;
+	bool allow_unsealed = false;
 	char id[UUID_TEXT_SIZE];
 	int r = api_string(call, "name", PROVIDER_NAME_MAX, &name, e);
 
@@ -71,9 +84,9 @@ int api_providers_create(struct api_call *call, json_t **ret, struct error *e)
 	if (r == 0)
 		r = api_string_or_null(call, "wrapping_key", KEY_ID_MAX, &wrapping_key, e);
 	if (r == 0)
-		r = api_bool(call, "require_tpm", &require_tpm, e);
+		r = read_sealing(call, &allow_unsealed, e);
 	if (r == 0)
-		r = provider_create(call->manager, name, type, wrapping_key, require_tpm, id, e);
+		r = provider_create(call->manager, name, type, wrapping_key, allow_unsealed, id, e);
 	if (r < 0)
 		return r;
 	api_set_object(call, "provider", id);
@@ -347,7 +360,7 @@ int api_providers_backup(struct api_call *call, json_t **ret, struct error *e)
 int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 {
 	_cleanup_secret_ struct secret password = SECRET_NULL;
-	bool dry_run = false, require_tpm = false;
+	bool dry_run = false, allow_unsealed = false;
 	uint8_t data[BACKUP_SIZE_MAX];
 	const char *file = NULL;
 	size_t size = 0;
@@ -358,12 +371,12 @@ int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 	if (r == 0)
 		r = api_bool(call, "dry_run", &dry_run, e);
 	if (r == 0)
-		r = api_bool(call, "require_tpm", &require_tpm, e);
+		r = read_sealing(call, &allow_unsealed, e);
 	if (r < 0 || !file)
 		return r;
 	if (base64_decode(file, strlen(file), data, sizeof(data), &size) < 0)
 		return error_usage(e, "Member \"file\" of the request is no base64 of a backup");
-	r = provider_restore_file(call->manager, data, size, &password, require_tpm, dry_run, ret, e);
+	r = provider_restore_file(call->manager, data, size, &password, allow_unsealed, dry_run, ret, e);
 	if (r < 0)
 		return r;
 	api_set_object(call, "provider", json_text(*ret, "id"));

@@ -12,6 +12,7 @@
 #include "manager/keys_use.h"
 #include "manager/keys_withdraw.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/record.h"
 #include "manager/store.h"
 
@@ -259,6 +260,8 @@ static int keep_report(struct store *store, void *userdata, struct error *e)
 		r = host_set_now(host, "reported", e);
 	if (r == 0)
 		r = store_update(store, "host", report->host, host, e);
+	if (r == 0)
+		r = provider_hosts_reported(store, report->host, report->disks, e);
 	return r < 0 ? r : keys_withdraw_reported(store, report->host, report->disks, e);
 }
 

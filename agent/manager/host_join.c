@@ -18,6 +18,7 @@
 #include "manager/links.h"
 #include "manager/manager.h"
 #include "manager/permission.h"
+#include "manager/provider_hosts.h"
 #include "manager/provider_native.h"
 #include "manager/record.h"
 #include "manager/store.h"
@@ -306,6 +307,8 @@ static int remove_host(struct store *store, void *userdata, struct error *e)
 	r = host_disks_absent(store, host, /* reported= */ NULL, e);
 	if (r == 0)
 		r = keys_withdraw_drop(store, host, e);
+	if (r == 0)
+		r = provider_hosts_drop(store, host, e);
 	if (r == 0)
 		r = store_delete(store, "host", host, e);
 	if (r == 0)

@@ -14,6 +14,7 @@
 #include "manager/keys_withdraw.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/record.h"
 #include "manager/store.h"
 
@@ -174,6 +175,7 @@ void host_greeted(struct manager *m, const char *host)
 void host_reported(struct manager *m, const char *host)
 {
 	keys_withdraw(m, host, /* all= */ false);
+	provider_hosts_spread(m, host);
 }
 
 static int part(struct store *store, void *userdata, struct error *e)

@@ -18,6 +18,7 @@
 #include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/record.h"
 #include "manager/store.h"
 
@@ -330,7 +331,7 @@ static int give_providers(struct provision *p, struct error *e)
 	if (r < 0)
 		return r;
 	set_providers(p);
-	if (p->view.safe && provider_native_push(p->m, p->host, &p->view, &failure) < 0)
+	if (provider_hosts_settle(p->m, p->host, &p->view, &failure) < 0)
 		note_failure(p, &failure);
 	return 0;
 }
@@ -447,6 +448,7 @@ void keys_share_vm(struct manager *m, const char *vm)
 		r = store_list(m->store, KEY_KIND, "vm", vm, &documents, &e);
 	if (r < 0)
 		log_warning("The hosts of VM %s do not get its keys yet: %s", vm, e.text);
+	provider_hosts_give(m, hosts);
 	json_array_foreach(documents, i, document)
 		share_key(m, document, hosts, failed);
 }

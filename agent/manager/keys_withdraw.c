@@ -17,6 +17,7 @@
 #include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/record.h"
 #include "manager/store.h"
 
@@ -311,8 +312,10 @@ void keys_withdraw(struct manager *m, const char *host, bool all)
 	struct error e = ERROR_NULL;
 	const json_t *withdrawal;
 	size_t i;
-	int r = store_list(m->store, KIND, "host", host, &list, &e);
+	int r;
 
+	provider_hosts_withdraw(m, host, all);
+	r = store_list(m->store, KIND, "host", host, &list, &e);
 	if (r < 0)
 		log_warning("Host %s may have keys that it has to forget: %s", host, e.text);
 	/* Behind what is given to the host at this time. */
@@ -345,20 +348,20 @@ void keys_withdraw_each(struct manager *m, const json_t *hosts)
 
 void keys_withdraw_again(struct manager *m)
 {
-	_cleanup_json_ json_t *list = NULL, *seen = json_object(), *hosts = json_array();
+	_cleanup_json_ json_t *list = NULL, *owing = json_object(), *hosts = json_array();
 	struct error e = ERROR_NULL;
 	const json_t *withdrawal;
+	const char *host;
+	json_t *one;
 	size_t i;
 
-	if (store_list(m->store, KIND, NULL, NULL, &list, &e) < 0)
+	if (store_list(m->store, KIND, NULL, NULL, &list, &e) < 0 ||
+	    provider_hosts_owing(m->store, owing, &e) < 0)
 		log_warning("Hosts are not asked again for keys that they have to forget: %s", e.text);
-	json_array_foreach(list, i, withdrawal) {
-		const char *host = json_text(withdrawal, "host");
-
-		if (!json_has(seen, host))
-			json_array_append(hosts, json_object_get(withdrawal, "host"));
-		json_object_set_new(seen, host, json_true());
-	}
+	json_array_foreach(list, i, withdrawal)
+		json_object_set_new(owing, json_text(withdrawal, "host"), json_true());
+	json_object_foreach(owing, host, one)
+		json_array_append_new(hosts, json_string(host));
 	keys_withdraw_each(m, hosts);
 }
 

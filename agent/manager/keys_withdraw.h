@@ -55,7 +55,7 @@ int keys_withdraw_reported(struct store *store, const char *host, const json_t *
 			   struct error *e);
 
 /**
- * keys_withdraw() - have a host forget what it has to; waits for it
+ * keys_withdraw() - have a host forget what it has to, native providers too; waits for it
  * @all: also what it has refused because a disk uses it
  *
  * Recorded for each key. A disk that runs goes on, for its DEK is in the kernel. What the

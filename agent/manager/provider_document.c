@@ -11,6 +11,7 @@
 #include "crypto/locator.h"
 #include "manager/keys_use.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/provider_native.h"
 #include "manager/store.h"
 
@@ -65,7 +66,8 @@ static int add_standard(json_t *view, const json_t *document)
 
 static int add_native(json_t *view, const json_t *document)
 {
-	if (json_object_set(view, "require_tpm", json_object_get(document, "require_tpm")) < 0 ||
+	if (json_object_set_new(view, "allow_unsealed",
+				json_boolean(provider_allows_unsealed(document))) < 0 ||
 	    json_object_set(view, "backed_up", json_object_get(document, "backed_up")) < 0)
 		return -ENOMEM;
 	return 0;
@@ -115,18 +117,18 @@ static json_t *standard_document(const char *name, const char *created, const ch
 }
 
 static int native_document(struct manager *m, const char *id, const char *name,
-			   const char *created, bool require_tpm, json_t **ret, struct error *e)
+			   const char *created, bool allow_unsealed, json_t **ret, struct error *e)
 {
 	_cleanup_secret_ struct secret kdk = SECRET_NULL;
 	int r = secret_random(KDK_SIZE, &kdk);
 
 	if (r < 0)
 		return error_fail(e, r, "Cannot make a key for provider %s: %s", name, strerror(-r));
-	return provider_native_document(m, id, name, created, require_tpm, &kdk, ret, e);
+	return provider_native_document(m, id, name, created, allow_unsealed, &kdk, ret, e);
 }
 
 int provider_create(struct manager *m, const char *name, const char *type,
-		    const char *wrapping_key, bool require_tpm, char ret_id[UUID_TEXT_SIZE],
+		    const char *wrapping_key, bool allow_unsealed, char ret_id[UUID_TEXT_SIZE],
 		    struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = providers_change_lock(m->providers);
@@ -143,6 +145,9 @@ int provider_create(struct manager *m, const char *name, const char *type,
 	if (!native && strcmp(type, PROVIDER_STANDARD) != 0)
 		return error_usage(e, "\"%.32s\" is no type of a key provider: want standard or native",
 				   type);
+	if (allow_unsealed && !native)
+		return error_usage(e, "A standard provider has no key that hosts keep: there is nothing to "
+				   "seal");
 	if (wrapping_key && native)
 		return error_usage(e, "A native provider has no key servers that wrap its keys");
 	r = uuid_random_text(id);
@@ -150,7 +155,7 @@ int provider_create(struct manager *m, const char *name, const char *type,
 		return error_fail(e, r, "Cannot make an id for provider %s: %s", name, strerror(-r));
 	time_format(time_now(), created);
 	if (native)
-		r = native_document(m, id, name, created, require_tpm, &document, e);
+		r = native_document(m, id, name, created, allow_unsealed, &document, e);
 	else
 		document = standard_document(name, created, wrapping_key);
 	if (r == 0 && !document)
@@ -168,7 +173,6 @@ int provider_create(struct manager *m, const char *name, const char *type,
 struct deletion {
 	const char *id;
 	const char *name;
-	bool native;
 };
 
 /* The last provider may go with its default; one among others must not be missed. */
@@ -211,8 +215,8 @@ static int delete(struct store *store, void *userdata, struct error *e)
 		r = delete_of_provider(store, PROVIDER_DEFAULT_KIND, d->id, e);
 	if (r == 0)
 		r = delete_of_provider(store, KEY_KIND, d->id, e);
-	if (r == 0 && d->native)
-		r = provider_native_gone(store, d->id, e);
+	if (r == 0)
+		r = delete_of_provider(store, PROVIDER_USE_KIND, d->id, e);
 	return r < 0 ? r : store_delete(store, PROVIDER_KIND, d->id, e);
 }
 
@@ -226,7 +230,6 @@ int provider_remove(struct manager *m, const char *id, struct error *e)
 	if (r < 0)
 		return r;
 	d.name = json_text(document, "name");
-	d.native = strcmp(json_text(document, "type"), PROVIDER_NATIVE) == 0;
 	r = store_write(m->store, delete, &d, e);
 	if (r == 0)
 		providers_forget(m->providers, id);

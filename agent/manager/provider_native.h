@@ -28,10 +28,7 @@ int provider_default_drop(struct store *store, const char *kind, const char *id,
 
 /** provider_native_document() - not backed up yet. @kdk: KDK_SIZE bytes */
 int provider_native_document(struct manager *m, const char *id, const char *name,
-			     const char *created, bool require_tpm, const struct secret *kdk,
+			     const char *created, bool allow_unsealed, const struct secret *kdk,
 			     json_t **ret, struct error *e);
-
-/** provider_native_gone() - have all hosts forget it, as soon as they can be asked */
-int provider_native_gone(struct store *store, const char *id, struct error *e);
 
 #endif

@@ -21,6 +21,7 @@
 #include "manager/keys_watch.h"
 #include "manager/links.h"
 #include "manager/manager.h"
+#include "manager/provider_hosts.h"
 #include "manager/record.h"
 #include "manager/store.h"
 
@@ -227,6 +228,29 @@ static void probe_host(struct manager *m, const char *host, void *userdata)
 	add_host(s, host, view.name, e.text, r == 0);
 }
 
+/* Of a native provider, whether the host is to be tried; what is to be said of one that is not is. */
+static bool try_native(struct status *s, const char *host, const char *name)
+{
+	_cleanup_json_ json_t *given = NULL;
+	char chosen[UUID_TEXT_SIZE] = "";
+	struct error e = ERROR_NULL;
+	struct host_view view;
+
+	if (provider_hosts_find(s->m->store, host, s->id, &given, NULL) == 0) {
+		if (json_is_false(json_object_get(given, "sealed")))
+			warn(s, "Host %s keeps the provider's key in a file, not sealed by a TPM: who reads "
+			     "that host's disk has it", name);
+		return true;
+	}
+	if (host_view(s->m, host, &view, NULL) < 0 || !view.safe ||
+	    provider_default_of(s->m, host, &view, chosen, NULL) < 0 || strcmp(chosen, s->id) != 0)
+		return false;
+	if (provider_hosts_check_tpm(&view, s->document, &e) == 0)
+		return true;
+	add_host(s, host, name, e.text, false);
+	return false;
+}
+
 static int probe_hosts(struct status *s, struct error *e)
 {
 	_cleanup_json_ json_t *documents = NULL, *hosts = json_array();
@@ -237,12 +261,14 @@ static int probe_hosts(struct status *s, struct error *e)
 	if (r < 0)
 		return r;
 	json_array_foreach(documents, i, document) {
-		const char *id = json_text(document, "id");
+		const char *id = json_text(document, "id"), *name = json_text(document, "name");
 
+		if (!s->set && !try_native(s, id, name))
+			continue;
 		if (link_connected(s->m, id))
 			json_array_append_new(hosts, json_string(id));
 		else
-			add_host(s, id, json_text(document, "name"), "The host is not connected", false);
+			add_host(s, id, name, "The host is not connected", false);
 	}
 	keys_each_host(s->m, hosts, probe_host, s);
 	return 0;

@@ -9,13 +9,13 @@
  *	standard  {servers: [{name, address, port, server_name, pin, ca, user, password,
  *		  legacy, version, vendor}], certificate, certificate_key, request, request_key,
  *		  authority, authority_key, probe_key, probe_check, wrapping_key}
- *	native    {kdk, require_tpm, backed_up: RFC 3339|null}
+ *	native    {kdk, allow_unsealed, backed_up: RFC 3339|null}
  *
  * where password, kdk and all …_key but probe_key and wrapping_key are sealed by the
  * vault, in the context "provider|UUID|MEMBER" ("provider|UUID|password|SERVER"), and
- * probe_check is kdf_key_check() of the probe key, in base 16. What is not there is null. Documents of kind "default" say who uses which: id "global", "cluster:UUID" or
- * "host:UUID", {provider}. Documents of kind "provider-gone": {hosts} which still have
- * to forget a native provider that is deleted.
+ * probe_check is kdf_key_check() of the probe key, in base 16. What is not there is null.
+ * Documents of kind "default" say who uses which: id "global", "cluster:UUID" or
+ * "host:UUID", {provider}. Which hosts have which KDK: provider_hosts.h.
  *
  * May be called from any thread but that of the connections.
  */
@@ -147,7 +147,7 @@ json_t *provider_view(struct manager *m, const json_t *document);
 /**
  * provider_create() - a provider that is not ready yet
  * @wrapping_key: of a standard one, id of the key that its servers wrap keys with; or NULL
- * @require_tpm: of a native one
+ * @allow_unsealed: of a native one: hosts without a TPM may have its KDK, too, in a file
  *
  * The first one becomes the global default. A native provider is used once it was
  * backed up, a standard one when it has a certificate and a server.
@@ -155,7 +155,7 @@ json_t *provider_view(struct manager *m, const json_t *document);
  * Return: 0; -EEXIST; -EINVAL with EXIT_USAGE; -E2BIG.
  */
 int provider_create(struct manager *m, const char *name, const char *type,
-		    const char *wrapping_key, bool require_tpm, char ret_id[UUID_TEXT_SIZE],
+		    const char *wrapping_key, bool allow_unsealed, char ret_id[UUID_TEXT_SIZE],
 		    struct error *e);
 
 /**
@@ -312,17 +312,15 @@ int provider_backup_file(struct manager *m, const char *id, const struct secret 
  * another KDK under this UUID).
  */
 int provider_restore_file(struct manager *m, const uint8_t *data, size_t size,
-			  const struct secret *password, bool require_tpm, bool dry_run,
+			  const struct secret *password, bool allow_unsealed, bool dry_run,
 			  json_t **ret, struct error *e);
 
 /** provider_kdk() - of a native one. @ret: the caller owns it */
 int provider_kdk(struct manager *m, const char *id, const json_t *document, struct secret *ret,
 		 struct error *e);
 
-/** provider_native_push() - kdk.push of all native providers that are backed up; provider.remove
- * of those that are gone. Return: the first failure, after all was tried */
-int provider_native_push(struct manager *m, const char *host, const struct host_view *view,
-			 struct error *e);
+/** provider_allows_unsealed() - whether a host without a TPM may have a native one's KDK */
+bool provider_allows_unsealed(const json_t *document);
 
 /* Status. */
 

@@ -175,7 +175,7 @@ int provider_put_managed(struct provider_registry *registry, const struct provid
 }
 
 int provider_remove_managed(struct provider_registry *registry, const uint8_t id[UUID_SIZE],
-			    struct error *e)
+			    bool kept, struct error *e)
 {
 	char text[UUID_TEXT_SIZE];
 	struct provider provider;
@@ -188,7 +188,7 @@ int provider_remove_managed(struct provider_registry *registry, const uint8_t id
 	if (!provider.managed)
 		return error_fail(e, EINVAL, "Provider \"%s\" is not one that the manager gave",
 				  provider.name);
-	return registry_delete(registry, text, e);
+	return registry_delete(registry, text, kept, e);
 }
 
 int provider_forget_managed(struct provider_registry *registry, struct error *e)

@@ -421,7 +421,21 @@ static int ask_in_use(struct provider_registry *registry, const char *name,
 	return r;
 }
 
-int registry_delete(struct provider_registry *registry, const char *name, struct error *e)
+static int ask_attached(struct provider_registry *registry, const char *name,
+			const uint8_t id[UUID_SIZE], struct error *e)
+{
+	char what[256] = "something";
+	int r;
+
+	r = registry->attached ? registry->attached(registry->userdata, id, what, sizeof(what), e) : 0;
+	if (r > 0)
+		return error_fail(e, EBUSY, "Provider \"%.64s\" stays on this host: %s is attached and "
+				  "uses it", name, what);
+	return r;
+}
+
+int registry_delete(struct provider_registry *registry, const char *name, bool kept,
+		    struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = NULL;
 	struct provider *provider;
@@ -431,7 +445,7 @@ int registry_delete(struct provider_registry *registry, const char *name, struct
 	r = begin_delete(registry, name, id, e);
 	if (r < 0)
 		return r;
-	r = ask_in_use(registry, name, id, e);
+	r = kept ? ask_attached(registry, name, id, e) : ask_in_use(registry, name, id, e);
 
 	lock = registry_lock(registry);
 	provider = registry_find_id(registry, id);
@@ -455,7 +469,7 @@ int provider_delete(struct provider_registry *registry, const char *name, struct
 	if (r == 0 && provider.managed)
 		return error_set(e, EPERM, EXIT_NOT_ALLOWED, 0, "Provider \"%s\" was given by the manager, "
 				 "and goes only by its word", provider.name);
-	return r < 0 ? r : registry_delete(registry, name, e);
+	return r < 0 ? r : registry_delete(registry, name, /* kept= */ false, e);
 }
 
 static void fill_locator(const struct provider *provider, struct key_locator *ret)

@@ -67,7 +67,9 @@ struct key_use {
  * @in_use: asked before a provider is deleted. Returns 1 and writes what uses
  *	it ("disk /dev/vdb of VM web1") to @ret_what, 0 when nothing does, or
  *	-errno with *e set. Called without the registry's lock.
- * @key_in_use: the same for one key, before it is taken from a host
+ * @attached: the same for disks that are attached now, before the manager takes back a
+ *	provider whose key it keeps
+ * @key_in_use: as @in_use for one key, before it is taken from a host
  * @make: asks the manager for a new key of a standard provider. @deadline_ms is
  *	by CLOCK_MONOTONIC. @ret_key_id has KEY_ID_MAX + 1 bytes. Returns 0, or -errno
  *	with *ret_why set. Called without a lock, from any thread. @use may be NULL.
@@ -82,6 +84,8 @@ struct provider_settings {
 	const char *tcti;
 	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 		      size_t what_size, struct error *e);
+	int (*attached)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			size_t what_size, struct error *e);
 	int (*key_in_use)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
 			  char *ret_what, size_t what_size, struct error *e);
 	int (*make)(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
@@ -361,11 +365,13 @@ bool provider_managed_known(struct provider_registry *registry,
 
 /**
  * provider_remove_managed() - erase it
+ * @kept: the manager keeps its key: no data is lost, and only a disk that is attached holds it
+ *	here; else any disk that is known does
  *
  * Return: 0; -EBUSY (in use; the text says by what), -ENOENT, -EINVAL (not managed).
  */
 int provider_remove_managed(struct provider_registry *registry, const uint8_t id[UUID_SIZE],
-			    struct error *e);
+			    bool kept, struct error *e);
 
 /**
  * provider_forget_managed() - erase all that came from the manager, whatever uses it:

@@ -29,6 +29,7 @@ int provider_registry_open(const struct provider_settings *settings,
 	registry->dir = strdup(settings->dir);
 	registry->tcti = strdup(settings->tcti ? settings->tcti : TPM_TCTI_DEFAULT);
 	registry->in_use = settings->in_use;
+	registry->attached = settings->attached;
 	registry->key_in_use = settings->key_in_use;
 	registry->make = settings->make;
 	registry->fetch = settings->fetch;

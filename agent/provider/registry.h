@@ -84,6 +84,7 @@ struct provider {
  * @dir: folder of the files, never changes
  * @tcti: how the TPM is reached, never changes
  * @in_use: see struct provider_settings
+ * @attached: the same
  * @key_in_use: the same
  * @make: the same
  * @fetch: the same
@@ -100,6 +101,8 @@ struct provider_registry {
 	char *tcti;
 	int (*in_use)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
 		      size_t what_size, struct error *e);
+	int (*attached)(void *userdata, const uint8_t provider[UUID_SIZE], char *ret_what,
+			size_t what_size, struct error *e);
 	int (*key_in_use)(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
 			  char *ret_what, size_t what_size, struct error *e);
 	int (*make)(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
@@ -211,8 +214,10 @@ void registry_cache(struct provider_registry *registry, const struct provider *p
 /**
  * registry_delete() - provider_delete(), of a managed one, too; takes the lock
  * @name: or the text of its UUID
+ * @kept: its key is kept elsewhere: only attached disks are in the way
  */
-int registry_delete(struct provider_registry *registry, const char *name, struct error *e);
+int registry_delete(struct provider_registry *registry, const char *name, bool kept,
+		    struct error *e);
 
 /**
  * standard_key_foreign() - the KEK of a header whose provider is not here

@@ -30,15 +30,16 @@
 #define SEEN_MAX	64
 
 /* What a host does with what it is asked. */
-enum play { PLAY_GOOD, PLAY_AWAY, PLAY_REFUSES, PLAY_WRONG };
+enum play { PLAY_GOOD, PLAY_AWAY, PLAY_REFUSES, PLAY_WRONG, PLAY_DIES };
 
-/* @asked: {op, args}, without what is sealed; @keys: ids that it holds */
+/* @asked: {op, args}, without what is sealed; @keys: ids that it holds, @kdks: providers */
 struct played {
 	char id[UUID_TEXT_SIZE];
 	struct box_key box;
 	enum play play;
 	json_t *asked;
 	json_t *keys;
+	json_t *kdks;
 };
 
 static struct played played[PLAYED_MAX];
@@ -69,7 +70,8 @@ static inline void play_host(const char *id)
 	struct error e = ERROR_NULL;
 
 	assert_true(n_played <= PLAYED_MAX);
-	*p = (struct played) { .asked = json_array(), .keys = json_object() };
+	*p = (struct played) { .asked = json_array(), .keys = json_object(),
+				.kdks = json_object() };
 	snprintf(p->id, sizeof(p->id), "%s", id);
 	assert_int_equal(box_key_new(&p->box, &e), 0);
 }
@@ -82,6 +84,7 @@ static inline void play_end(void)
 		box_key_done(&p->box);
 		json_decref(p->asked);
 		json_decref(p->keys);
+		json_decref(p->kdks);
 	}
 	while (n_seen)
 		secret_done(&seen[--n_seen]);
@@ -167,7 +170,8 @@ static json_t *answer_probe(struct played *p, const json_t *args)
 	return answer;
 }
 
-static void take_kdk(struct played *p, const json_t *args)
+/* Without a TPM where it may be. */
+static json_t *take_kdk(struct played *p, const json_t *args)
 {
 	struct secret kdk _cleanup_secret_ = SECRET_NULL;
 	uint8_t provider[UUID_SIZE], host[UUID_SIZE];
@@ -181,6 +185,21 @@ static void take_kdk(struct played *p, const json_t *args)
 		fail_msg("%s", e.text);
 	assert_true(n_seen < SEEN_MAX);
 	assert_int_equal(secret_copy(kdk.data, kdk.size, &seen[n_seen++]), 0);
+	json_object_set_new(p->kdks, json_text(args, "provider"), json_true());
+	return json_pack("{s:O}", "sealed", json_object_get(args, "require_tpm"));
+}
+
+/* NULL: refused. */
+static json_t *drop_kdk(struct played *p, const json_t *args, struct error *e)
+{
+	if (p->play == PLAY_REFUSES) {
+		error_fail(e, EBUSY, "Disk vdb is attached and uses it");
+		return NULL;
+	}
+	if (json_object_del(p->kdks, json_text(args, "provider")) == 0)
+		return json_object();
+	error_fail(e, ENOENT, "It is not here");
+	return NULL;
 }
 
 static json_t *answer_op(struct played *p, const char *op, const json_t *args, struct error *e)
@@ -189,8 +208,17 @@ static json_t *answer_op(struct played *p, const char *op, const json_t *args, s
 		return take_keys(p, args);
 	if (strcmp(op, "key.probe") == 0)
 		return answer_probe(p, args);
-	if (strcmp(op, "kdk.push") == 0)
-		take_kdk(p, args);
+	if (strcmp(op, "kdk.push") == 0) {
+		json_t *answer = take_kdk(p, args);
+
+		if (p->play != PLAY_DIES)
+			return answer;
+		json_decref(answer);
+		error_set(e, ECONNRESET, EXIT_NO_KEY, 0, "The host is gone");
+		return NULL;
+	}
+	if (strcmp(op, "provider.remove") == 0)
+		return drop_kdk(p, args, e);
 	if (strcmp(op, "key.remove") == 0) {
 		if (p->play == PLAY_REFUSES) {
 			error_fail(e, EBUSY, "Disk vdb uses it");

@@ -110,7 +110,7 @@ static inline void host_make(const struct link_times *times)
 {
 	struct provider_settings settings = {
 		.dir = unit_path(host_dir, "providers"), .tcti = "swtpm:path=/nonexistent/socket",
-		.in_use = ops_provider_in_use, .key_in_use = ops_key_in_use,
+		.in_use = ops_provider_in_use, .attached = ops_provider_attached, .key_in_use = ops_key_in_use,
 		.make = fixture_make, .fetch = fixture_fetch, .userdata = &host,
 	};
 

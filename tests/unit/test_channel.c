@@ -47,8 +47,8 @@ static const struct example examples[] = {
 	  "{\"iv\":\"AAAAAAAAAAAAAAAA\",\"ciphertext\":" B32 ",\"tag\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}" },
 	{ CHANNEL_MANAGER, "kdk.push", "{\"provider\":" U ",\"name\":\"native1\","
 	  "\"created\":\"2026-11-24T12:00:00Z\",\"require_tpm\":true,\"default\":false,"
-	  "\"sealed\":" B80 "}", "{}" },
-	{ CHANNEL_MANAGER, "provider.remove", "{\"provider\":" U "}", "{}" },
+	  "\"sealed\":" B80 "}", "{\"sealed\":true}" },
+	{ CHANNEL_MANAGER, "provider.remove", "{\"provider\":" U ",\"kept\":true}", "{}" },
 	{ CHANNEL_MANAGER, "host.removed", "{}", "{}" },
 	{ CHANNEL_MANAGER, "run", "{\"op\":\"disk.list\",\"args\":{},\"user\":\"root\"}", "{\"disks\":[]}" },
 };

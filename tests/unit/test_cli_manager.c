@@ -51,6 +51,8 @@ static const struct {
 	{ { "provider", "create", "standard", "p" }, "/providers",
 	  "{\"name\":\"p\",\"type\":\"standard\"}" },
 	{ { "provider", "check", "p" }, "/providers/p/status", NULL },
+	{ { "provider", "create", "p", "--type", "native", "--allow-unsealed" }, "/providers",
+	  "{\"allow_unsealed\":true,\"name\":\"p\",\"type\":\"native\"}" },
 	{ { "provider", "default", "p" }, "/defaults/global", "{\"provider\":\"p\"}" },
 	{ { "provider", "default", "p", "--cluster", "c" }, "/defaults/clusters/c",
 	  "{\"provider\":\"p\"}" },

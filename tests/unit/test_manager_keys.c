@@ -177,7 +177,6 @@ static void native_is_used_once_backed_up(void **state)
 {
 	struct secret word _cleanup_secret_ = password("correct horse");
 	_cleanup_free_ uint8_t *data = NULL;
-	struct host_view view = { .name = "one", .safe = true, .tpm = true };
 	char id[UUID_TEXT_SIZE];
 	size_t size;
 
@@ -190,27 +189,10 @@ static void native_is_used_once_backed_up(void **state)
 	must(keys_provision(&manager, HOST "1", &e));
 	assert_int_equal(n_seen, 1);
 	/* The same KDK for all, and what the file holds. */
-	add_host(HOST "2", "two", NULL, "safe", false);
-	must(provider_native_push(&manager, HOST "2", &view, &e));
+	add_host(HOST "2", "two", NULL, "safe", true);
+	must(keys_provision(&manager, HOST "2", &e));
 	assert_int_equal(n_seen, 2);
 	assert_true(secret_equal(&seen[0], &seen[1]));
-}
-
-static void a_tpm_that_is_required(void **state)
-{
-	struct secret word _cleanup_secret_ = password("correct horse");
-	_cleanup_free_ uint8_t *data = NULL;
-	char id[UUID_TEXT_SIZE];
-	size_t size;
-
-	(void) state;
-	must(provider_create(&manager, "n", "native", NULL, /* require_tpm= */ true, id, &e));
-	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
-	add_host(HOST "1", "one", NULL, "safe", true);
-	add_host(HOST "2", "two", NULL, "safe", false);
-	must(keys_provision(&manager, HOST "1", &e));
-	must_fail(keys_provision(&manager, HOST "2", &e), -ENODEV, "TPM");
-	assert_int_equal(n_seen, 1);
 }
 
 static int restore(const uint8_t *data, size_t size, const char *word, bool dry_run,
@@ -233,7 +215,7 @@ static void backup_and_restore(void **state)
 	struct secret word _cleanup_secret_ = password("correct horse");
 	_cleanup_free_ uint8_t *data = NULL;
 	char id[UUID_TEXT_SIZE], other[UUID_TEXT_SIZE];
-	_cleanup_json_ json_t *document = NULL, *gone = NULL;
+	_cleanup_json_ json_t *document = NULL;
 	json_t *asked;
 	size_t size, i;
 
@@ -244,7 +226,6 @@ static void backup_and_restore(void **state)
 	assert_int_equal(restore(data, size, "wrong horse", true, ""), -EKEYREJECTED);
 	must(restore(data, size, "correct horse", true, "same"));
 	must(provider_remove(&manager, id, &e));
-	must(store_get(manager.store, "provider-gone", id, &gone, &e));
 	must(restore(data, size, "correct horse", true, "new"));
 	assert_int_equal(store_get(manager.store, "provider", id, &document, &e), -ENOENT);
 	make("n", "native", other);
@@ -261,34 +242,6 @@ static void backup_and_restore(void **state)
 	assert_int_equal(restore(data, 20, "correct horse", false, "new"), -EBADMSG);
 	data[size / 2] ^= 1;
 	assert_true(restore(data, size, "correct horse", false, "new") < 0);
-}
-
-static void who_was_away_forgets_later(void **state)
-{
-	struct secret word _cleanup_secret_ = password("correct horse");
-	_cleanup_free_ uint8_t *data = NULL;
-	_cleanup_json_ json_t *gone = NULL;
-	const json_t *asked;
-	char id[UUID_TEXT_SIZE];
-	size_t size;
-
-	(void) state;
-	make("n", "native", id);
-	must(provider_backup_file(&manager, id, &word, &data, &size, &e));
-	add_host(HOST "1", "one", NULL, "safe", true);
-	add_host(HOST "2", "two", NULL, "safe", true);
-	find_played(HOST "2")->play = PLAY_AWAY;
-	must(provider_remove(&manager, id, &e));
-	keys_provision_all(&manager, NULL);
-	must(store_get(manager.store, "provider-gone", id, &gone, &e));
-	assert_int_equal(json_array_size(json_object_get(gone, "hosts")), 1);
-	find_played(HOST "2")->play = PLAY_GOOD;
-	must(keys_provision(&manager, HOST "2", &e));
-	asked = json_array_get(find_played(HOST "2")->asked, 1);
-	assert_string_equal(json_text(asked, "op"), "provider.remove");
-	json_decref(gone);
-	gone = NULL;
-	assert_int_equal(store_get(manager.store, "provider-gone", id, &gone, &e), -ENOENT);
 }
 
 /* What goes with a policy of the cluster goes once. */
@@ -411,9 +364,7 @@ int main(int argc, char **argv)
 		T(a_host_gets_what_it_may_have),
 		T(a_host_key_is_its_host_s),
 		T(native_is_used_once_backed_up),
-		T(a_tpm_that_is_required),
 		T(backup_and_restore),
-		T(who_was_away_forgets_later),
 		T(who_is_enabled_by_greeting_is_given_all_once),
 		T(a_policy_is_applied_at_once),
 		T(no_host_enables_itself),

@@ -589,6 +589,9 @@ def keys_of(kms, address):
 
 def native_provider(kms):
     native = ask("POST", "/providers", {"name": "n", "type": "native", "require_tpm": True})[1]["id"]
+    refused(*ask("POST", "/providers", {"name": "m", "type": "native", "require_tpm": True,
+                                        "allow_unsealed": True}), 400)
+    equal(ask("GET", f"/providers/{native}")[1]["allow_unsealed"], False, "sealed")
     refused(*ask("POST", f"/providers/{native}/backup", {}), 400)
     status, backup = ask("POST", f"/providers/{native}/backup", {"password": "correct horse"})
     equal(status, 200, backup)
