@@ -199,7 +199,7 @@ def reasons_of_a_key_server():
             equal(answer["status"], 3, "exit status")
             equal(m.rows(operation="key.get", key=key)[-1]["type"],
                   "com.vmware.vc.kms.crypto.SendKeyError.KeyMissingOnKMS", "event")
-        # Whose certificate is another's may not have it, which PyKMIP calls missing
+        # A key that is on no list of the manager's
         m.fails("ENOKEY", "get", HOST + "1", provider, "none", reason="KeyStateMissingInCache")
         shown = m.do("show", provider, key)
         equal((shown["state"], shown["reason"]), (None, "KeyStateMissingInKMS"), "state")

@@ -2,155 +2,7 @@
 /*
  * Standard providers: the test stands where the manager is.
  */
-#include "provider_fixture.h"
-
-#include <openssl/crypto.h>
-#include <pthread.h>
-#include <time.h>
-
-#include "common/json.h"
-#include "provider/standard-cache.h"
-
-static const struct provider_standard kms = { .id = { 1 }, .name = "kms", .is_default = true };
-static const struct provider_standard other = { .id = { 2 }, .name = "other" };
-
-/* The manager: one key "k-N" of 32 bytes N each time, or a failure. */
-static struct {
-	bool away;
-	struct channel_failure why;
-	size_t size;
-	uint8_t next;
-	const char *key_id;
-	unsigned int asked;
-	uint64_t deadline;
-	char vm[64], disk[64], key[64];
-	uint8_t provider[UUID_SIZE];
-	int busy;
-	void (*while_asked)(void);
-	void (*before_answer)(void);
-} manager;
-
-static struct provider_registry *registry;
-
-static int answer(const uint8_t *provider, const struct key_use *use, uint64_t deadline_ms,
-		  struct secret *ret_kek, struct channel_failure *ret_why)
-{
-	void (*before_answer)(void) = manager.before_answer;
-
-	manager.asked++;
-	manager.before_answer = NULL;
-	if (before_answer)
-		before_answer();
-	manager.deadline = deadline_ms;
-	memcpy(manager.provider, provider, UUID_SIZE);
-	snprintf(manager.vm, sizeof(manager.vm), "%s", use && use->vm ? use->vm : "");
-	snprintf(manager.disk, sizeof(manager.disk), "%s", use && use->disk ? use->disk : "");
-	if (manager.away) {
-		*ret_why = manager.why;
-		return manager.why.error.code ? manager.why.error.code : -EIO;
-	}
-	assert_int_equal(secret_new(manager.size, ret_kek), 0);
-	memset(ret_kek->data, manager.next, ret_kek->size);
-	return 0;
-}
-
-static int make_key(void *userdata, const uint8_t provider[UUID_SIZE], const struct key_use *use,
-		    uint64_t deadline_ms, char *ret_key_id, struct secret *ret_kek,
-		    struct channel_failure *ret_why)
-{
-	int r = answer(provider, use, deadline_ms, ret_kek, ret_why);
-
-	assert_ptr_equal(userdata, &manager);
-	if (r == 0)
-		snprintf(ret_key_id, KEY_ID_MAX + 1, "%s", manager.key_id);
-	return r;
-}
-
-static int fetch_key(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
-		     const struct key_use *use, uint64_t deadline_ms, struct secret *ret_kek,
-		     struct channel_failure *ret_why)
-{
-	assert_ptr_equal(userdata, &manager);
-	snprintf(manager.key, sizeof(manager.key), "%s", key_id);
-	return answer(provider, use, deadline_ms, ret_kek, ret_why);
-}
-
-static int key_in_use(void *userdata, const uint8_t provider[UUID_SIZE], const char *key_id,
-		      char *ret_what, size_t what_size, struct error *ret_e)
-{
-	(void) userdata;
-	(void) provider;
-	(void) key_id;
-	if (manager.while_asked)
-		manager.while_asked();
-	if (manager.busy < 0)
-		return error_fail(ret_e, manager.busy, "Cannot read the list of disks");
-	snprintf(ret_what, what_size, "disk vda of VM web1");
-	return manager.busy;
-}
-
-static void open_again(bool linked)
-{
-	const struct provider_settings settings = {
-		.dir = state_dir, .tcti = NO_TPM, .in_use = in_use, .key_in_use = key_in_use,
-		.make = linked ? make_key : NULL, .fetch = linked ? fetch_key : NULL,
-		.userdata = &manager,
-	};
-
-	provider_registry_free(registry);
-	registry = NULL;
-	e = ERROR_NULL;
-	if (provider_registry_open(&settings, &registry, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static int start(void **state)
-{
-	setup(state);
-	memset(&manager, 0, sizeof(manager));
-	manager.size = KEK_SIZE;
-	manager.next = 1;
-	manager.key_id = "k-1";
-	open_again(/* linked= */ true);
-	assert_int_equal(provider_set_standard(registry, &kms, 1, &e), 0);
-	return 0;
-}
-
-static int end(void **state)
-{
-	provider_registry_free(registry);
-	registry = NULL;
-	return teardown(state);
-}
-
-static void put(const uint8_t *provider, const char *key_id, uint8_t value, int wanted)
-{
-	_cleanup_secret_ struct secret kek = SECRET_NULL;
-
-	assert_int_equal(secret_new(KEK_SIZE, &kek), 0);
-	memset(kek.data, value, kek.size);
-	e = ERROR_NULL;
-	assert_int_equal(provider_key_put(registry, provider, key_id, &kek, &e), wanted);
-}
-
-static int get(const char *key_id, uint8_t *ret_value)
-{
-	_cleanup_secret_ struct secret kek = SECRET_NULL;
-	struct key_use use = { .vm = "web1", .disk = "vda" };
-	struct key_locator locator = { .provider = { 1 }, .provider_name = "kms" };
-	int r;
-
-	snprintf(locator.key_id, sizeof(locator.key_id), "%s", key_id);
-	e = ERROR_NULL;
-	r = provider_key_get(registry, &locator, &use, &kek, &e);
-	if (r == 0) {
-		assert_int_equal(kek.size, KEK_SIZE);
-		*ret_value = kek.data[KEK_SIZE - 1];
-	} else {
-		assert_null(kek.data);
-	}
-	return r;
-}
+#include "standard_fixture.h"
 
 static void its_file_holds_names_only(void **state)
 {
@@ -276,95 +128,6 @@ static void says_why_a_key_cannot_be_had(void **state)
 	unit_speaks(&e, "KeyStateMissingInCache");
 	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), -ENOKEY);
 	assert_int_equal(e.status, EXIT_NO_KEY);
-	assert_null(kek.data);
-}
-
-/* One that this host does not know: the manager says what is the matter, or gives the key. */
-static void asks_about_providers_that_are_not_here(void **state)
-{
-	struct key_locator locator = { .provider = { 7 }, .provider_name = "far", .key_id = "k" };
-	_cleanup_secret_ struct secret kek = SECRET_NULL;
-
-	(void) state;
-	manager.away = true;
-	error_set(&manager.why.error, EOPNOTSUPP, EXIT_NO_KEY, 0, "hosts get them by themselves");
-	snprintf(manager.why.key_reason, sizeof(manager.why.key_reason), "KeyStateManagedByNKP");
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
-	assert_int_equal(e.status, EXIT_NO_KEY);
-	assert_int_equal(e.reason, VMCRYPT_REASON_UNAVAILABLE);
-	unit_speaks(&e, "Key far/k cannot be had (KeyStateManagedByNKP)");
-	unit_speaks(&e, "provider restore");
-	unit_speaks(&e, "hosts get them by themselves");
-	error_set(&manager.why.error, EACCES, EXIT_NOT_ALLOWED, 0, "not this host's");
-	manager.why.key_reason[0] = '\0';
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -EACCES);
-	assert_int_equal(e.status, EXIT_NOT_ALLOWED);
-
-	manager.away = false;
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), 0);
-	assert_int_equal(kek.data[0], 1);
-	assert_int_equal(provider_key_count(registry), 0);
-	secret_done(&kek);
-	manager.size = 16;
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -EBADMSG);
-
-	open_again(/* linked= */ false);
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
-	unit_speaks(&e, "KeyStateMissingInCache");
-	unit_speaks(&e, "provider restore");
-}
-
-static void forget_all(void)
-{
-	provider_keys_forget(registry);
-}
-
-static void remove_k(void)
-{
-	assert_int_equal(provider_key_remove(registry, kms.id, "k", NULL), -ENOENT);
-}
-
-static void forget_and_go(void)
-{
-	provider_keys_forget(registry);
-	manager.before_answer = forget_all;
-}
-
-/* What was to be forgotten while its answer was under way does not come by that answer. */
-static void answers_do_not_outlive_forgetting(void **state)
-{
-	static void (*const takings[])(void) = { forget_all, remove_k };
-	_cleanup_secret_ struct secret kek = SECRET_NULL;
-	struct key_locator locator;
-	uint8_t value;
-
-	(void) state;
-	for (size_t i = 0; i < ARRAY_SIZE(takings); i++) {
-		provider_keys_forget(registry);
-		manager.asked = 0;
-		manager.before_answer = takings[i];
-		assert_int_equal(get("k", &value), 0);
-		/* The manager was asked once more whether the host may have it. */
-		assert_int_equal(manager.asked, 2);
-	}
-	provider_keys_forget(registry);
-	manager.before_answer = forget_and_go;
-	assert_int_equal(get("k", &value), -ENOKEY);
-	assert_int_equal(e.status, EXIT_NO_KEY);
-	unit_speaks(&e, "try again");
-	assert_int_equal(provider_key_count(registry), 0);
-
-	/* A new one is asked for by its id then. */
-	manager.asked = 0;
-	manager.before_answer = forget_all;
-	assert_int_equal(provider_key_new(registry, NULL, NULL, &locator, &kek, &e), 0);
-	assert_int_equal(manager.asked, 2);
-	assert_string_equal(manager.key, "k-1");
-	secret_done(&kek);
-	provider_keys_forget(registry);
-	manager.before_answer = forget_and_go;
-	manager.away = false;
-	assert_int_equal(provider_key_get(registry, &locator, NULL, &kek, &e), -ENOKEY);
 	assert_null(kek.data);
 }
 
@@ -643,8 +406,6 @@ static void many_threads(void **state)
 	assert_true(provider_key_count(registry) <= 2);
 }
 
-#define S(f) cmocka_unit_test_setup_teardown(f, start, end)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -653,8 +414,6 @@ int main(void)
 		S(what_is_here_serves_without_the_manager),
 		S(what_is_not_here_is_fetched_once),
 		S(says_why_a_key_cannot_be_had),
-		S(asks_about_providers_that_are_not_here),
-		S(answers_do_not_outlive_forgetting),
 		S(takes_no_odd_keys),
 		S(removes_what_nobody_uses),
 		S(forgets_all),
