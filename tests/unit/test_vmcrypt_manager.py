@@ -10,98 +10,19 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
-import sqlite3
 import ssl
 import subprocess
-import tempfile
 import uuid
 
 from kmip.core import enums
 from kmip.pie.client import ProxyKmipClient
 
 import pykmip
+from manager_process import ADMIN, DIR, FOLDER, MANAGER, PASSWORD, STATE, Manager, ask, init, log_in, path, refused, trusting
+from manager_rights import (an_encrypted_vm_wants_more, intents_name_what_is_about_to_be_done, nobody_rises,
+                            refusals_are_bounded, strangers_leave_refusals_alone)
 from openapi import API, SEEN, check
-from tap import BUILD, TOP, equal, run
-
-MANAGER = os.path.join(BUILD, "vmcrypt-manager")
-FOLDER = tempfile.TemporaryDirectory(prefix="vmcrypt-manager-")
-DIR = os.path.join(FOLDER.name, "manager")
-ADMIN, PASSWORD = "root", "Correct-horse-1"
-STATE = {}
-
-
-def path(name):
-    return os.path.join(FOLDER.name, name)
-
-
-def init(directory=DIR):
-    with open(path("password"), "w", encoding="ascii") as file:
-        file.write(PASSWORD + "\n")
-    return subprocess.run([MANAGER, "init", "--dir", directory, "--name", "localhost,127.0.0.1",
-                           "--admin", ADMIN, "--password-file", path("password"), "--key-file"],
-                          capture_output=True, text=True, timeout=60, check=False)
-
-
-class Manager:
-    """One run of it."""
-
-    def __init__(self, directory=DIR):
-        notify = path("notify")
-        if os.path.exists(notify):
-            os.unlink(notify)
-        ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        ready.bind(notify)
-        ready.settimeout(30)
-        self.log = open(path("log"), "a+", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [MANAGER, "serve", "--dir", directory, "--listen", "127.0.0.1", "--port", "0"],
-            stderr=self.log, env={**os.environ, "NOTIFY_SOCKET": notify})
-        while "READY=1" not in ready.recv(4096).decode():
-            pass
-        ready.close()
-        self.log.seek(0)
-        self.port = int(re.findall(r"https on port (\d+)", self.log.read())[-1])
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        equal(self.process.wait(timeout=30), 0, "exit status")
-        self.log.close()
-
-
-def trusting(certificate=None):
-    """TLS that trusts the manager's authority alone, and checks the name."""
-    context = ssl.create_default_context(cadata=STATE["ca"])
-    if certificate:
-        context.load_cert_chain(certificate)
-    return context
-
-
-def ask(method, target, body=None, token="admin", certificate=None):
-    """Status and answer; token: of STATE."""
-    c = http.client.HTTPSConnection("127.0.0.1", STATE["manager"].port, timeout=30,
-                                    context=trusting(certificate))
-    headers = {"Authorization": "Bearer " + STATE[token]} if token else {}
-    c.request(method, "/api/v1" + target, None if body is None else json.dumps(body), headers)
-    answer = c.getresponse()
-    text = answer.read().decode()
-    kind = answer.getheader("Content-Type")
-    equal(answer.getheader("Cache-Control"), "no-store", "caching")
-    c.close()
-    check(method, target, answer.status, kind, text)
-    return answer.status, json.loads(text) if text and kind == "application/json" else text
-
-
-def log_in(name, password, token):
-    status, answer = ask("POST", "/session", {"name": name, "password": password}, token=None)
-    equal(status, 201, answer)
-    STATE[token] = answer["token"]
-
-
-def refused(status, answer, wanted):
-    equal(status, wanted, answer)
-    assert answer["error"]["text"], "no words for it"
+from tap import TOP, equal, run
 
 
 def init_makes_all_or_nothing():
@@ -271,33 +192,6 @@ def clusters_and_vms():
           [("intent", None), ("outcome", "ok")], "events")
 
 
-def nobody_rises():
-    """A VM of a cluster where one may do little is not moved to one where one may do all"""
-    here, there = (ask("POST", "/clusters", {"name": name})[1]["id"] for name in ("here", "there"))
-    vm = ask("POST", "/vms", {"name": "moved", "cluster": here})[1]["id"]
-    mover = ["System.View", "Cryptographer.RegisterVM", "Cryptographer.Migrate"]
-    equal(ask("POST", "/roles", {"name": "mover", "privileges": mover})[0], 201, "role")
-    equal(ask("POST", "/users", {"name": "mona", "password": "mona-password"})[0], 201, "user")
-    for role, on in ("mover", here), ("Administrator", there):
-        equal(ask("POST", "/permissions", {"user": "mona", "role": role, "object": "cluster:" + on})[0], 201, role)
-    log_in("mona", "mona-password", "mona")
-    status, answer = ask("PATCH", "/vms/" + vm, {"cluster": there}, token="mona")
-    refused(status, answer, 403)
-    assert "where it is" in answer["error"]["text"], answer
-    equal(ask("GET", "/vms/" + vm)[1]["cluster"], here, "stayed")
-    ask("POST", "/permissions", {"user": "mona", "role": "mover", "object": "cluster:" + there})
-    equal(ask("PATCH", "/vms/" + vm, {"cluster": there}, token="mona")[0], 200, "with no more rights there")
-    # A restriction that does not propagate is none below
-    ask("POST", "/permissions", {"user": "mona", "role": "Administrator", "object": "cluster:" + there})
-    limit = {"user": "mona", "role": "NoCryptoAdmin", "object": "cluster:" + here}
-    ask("POST", "/permissions", {**limit, "role": "Administrator", "object": "global"})
-    ask("POST", "/permissions", limit)
-    refused(*ask("POST", "/permissions", {**limit, "propagate": False}, token="mona"), 403)
-    equal(ask("DELETE", "/users/mona")[0], 204, "user")
-    for target in "/roles/mover", "/vms/" + vm, "/clusters/" + here, "/clusters/" + there:
-        equal(ask("DELETE", target)[0], 204, target)
-
-
 def secret_of(token):
     """Its second half: the first one is the authority's fingerprint"""
     raw = base64.urlsafe_b64decode(token.removeprefix("vmj1.") + "==")
@@ -377,64 +271,6 @@ def hosts():
     assert [r for r in rows if r["result"] == "refused"], rows
     text = json.dumps(rows)
     assert join["token"] not in text and secret_of(other) not in text, "a token is recorded"
-
-
-def refusals_are_bounded():
-    for _ in range(80):
-        refused(*ask("GET", "/defaults", token="eve"), 403)
-    rows = ask("GET", "/events?operation=GET%20/defaults&limit=1000")[1]["events"]
-    assert 0 < len(rows) < 80, f"{len(rows)} refusals of one user"
-
-
-def strangers_leave_refusals_alone():
-    """Who may do nothing leaves no intents, and no more refusals than others"""
-    equal(ask("POST", "/users", {"name": "mallory", "password": "mallory-password"})[0], 201, "user")
-    log_in("mallory", "mallory-password", "mallory")
-    cluster = ask("POST", "/clusters", {"name": "shut"})[1]["id"]
-    vm = ask("POST", "/vms", {"name": "shut", "cluster": cluster})[1]["id"]
-    limit = {"user": "mallory", "role": "Administrator", "object": "global"}
-    disk = {"host": str(uuid.uuid4()), "vm": vm, "device": "/dev/vdb"}
-    for _ in range(8):
-        for method, target, body in (
-                ("POST", "/vms", {"name": "x", "cluster": cluster}), ("PATCH", "/vms/" + vm, {"cluster": cluster}),
-                ("POST", "/permissions", limit), ("POST", "/hosts/tokens", {}), ("POST", "/disks", disk),
-                ("POST", f"/disks/{vm}/lock", {"host": disk["host"]}), ("DELETE", "/permissions/" + vm, None),
-                ("PATCH", "/clusters/" + cluster, {"crypto_mode": "forceEnable"}),
-                ("PUT", "/session/password", {"password": "wrong", "new_password": "mallory-password-2"})):
-            status, answer = ask(method, target, body, token="mallory")
-            assert status in (403, 429), (method, target, answer)
-    rows = [r for r in ask("GET", "/events?user=mallory&limit=1000")[1]["events"] if r["operation"] != "session.new"]
-    equal({(r["phase"], r["result"]) for r in rows}, {("note", "refused")}, "rows")
-    assert len(rows) <= 60, f"{len(rows)} rows of one who may do nothing"  # 30 in each minute that it took
-    # Who may look at a host may not fill the record by changing it
-    ask("POST", "/permissions", {**limit, "role": "ReadOnly"})
-    host = STATE["host"]
-    refused(*ask("PATCH", "/hosts/" + host, {"name": "mine"}, token="mallory"), 403)
-    rows = ask("GET", "/events?user=mallory&limit=1000")[1]["events"]
-    equal([r for r in rows if r["phase"] == "intent" and r["operation"] != "session.new"], [], "intents")
-    for target in "/users/mallory", "/vms/" + vm, "/clusters/" + cluster, "/hosts/" + host:
-        equal(ask("DELETE", target)[0], 204, target)
-
-
-def intents_name_what_is_about_to_be_done():
-    equal(ask("POST", "/users", {"name": "ted", "password": "ted-password"})[0], 201, "user")
-    equal(ask("POST", "/roles", {"name": "tedious", "privileges": []})[0], 201, "role")
-    one = ask("POST", "/permissions", {"user": "ted", "role": "tedious", "object": "global"})[1]["id"]
-    equal(ask("PUT", "/roles/tedious", {"privileges": ["System.View"]})[0], 200, "role")
-    equal(ask("PATCH", "/users/ted", {"disabled": True})[0], 200, "user")
-    equal(ask("DELETE", "/permissions/" + one)[0], 204, "permission")
-    equal(ask("DELETE", "/roles/tedious?why=none")[0], 204, "role")
-    equal(ask("DELETE", "/users/ted")[0], 204, "user")
-    for operation, wanted, data in (("user.create", "user:ted", {"name": "ted"}),
-                                    ("user.change", "user:ted", {"user": "ted", "disabled": True}),
-                                    ("user.delete", "user:ted", {"user": "ted"}),
-                                    ("role.create", "role:tedious", {"name": "tedious", "privileges": []}),
-                                    ("role.change", "role:tedious", {"role": "tedious", "privileges": ["System.View"]}),
-                                    ("role.delete", "role:tedious", {"role": "tedious", "query": {"why": "none"}}),
-                                    ("permission.delete", "global", {"permission": one})):
-        begun, done = ask("GET", f"/events?operation={operation}&limit=2")[1]["events"]
-        equal((begun["phase"], begun["object"], done["object"]), ("intent", wanted, wanted), operation)
-        equal(begun["data"], {**data, "peer": "127.0.0.1"}, operation)
 
 
 def disks():
@@ -662,54 +498,6 @@ def backup_becomes_a_manager():
         for cluster in ask("GET", "/clusters")[1]["clusters"]:
             if cluster["name"] == name:
                 ask("DELETE", "/clusters/" + cluster["id"])
-
-
-def put_behind_its_back(kind, name, document):
-    """As a host would have it by a report, or by asking for a key"""
-    with sqlite3.connect(os.path.join(DIR, "manager.db")) as database:
-        database.execute("INSERT INTO document(kind, id, body, vm, host) VALUES(?, ?, ?, ?, ?)",
-                         (kind, name, json.dumps(document), document["vm"], document["host"]))
-    database.close()
-
-
-def an_encrypted_vm_wants_more():
-    here, there = (ask("POST", "/clusters", {"name": name})[1]["id"] for name in ("nest", "roost"))
-    vm, left = (ask("POST", "/vms", {"name": name, "cluster": here})[1]["id"] for name in ("egg", "shell"))
-    host, dek, provider = str(uuid.uuid4()), str(uuid.uuid4()), str(uuid.uuid4())
-    few = ["System.View", "Cryptographer.EncryptNew", "Cryptographer.RegisterVM"]
-    equal(ask("POST", "/roles", {"name": "few", "privileges": few})[0], 201, "role")
-    equal(ask("POST", "/users", {"name": "finn", "password": "finn-password"})[0], 201, "user")
-    equal(ask("POST", "/permissions", {"user": "finn", "role": "few", "object": "global"})[0], 201, "permission")
-    new = {"host": host, "vm": vm, "device": "/dev/vdb"}
-    log_in("finn", "finn-password", "finn")
-    refused(*ask("POST", "/disks", new, token="finn"), 404)  # there is no such host
-    equal(ask("PATCH", "/vms/" + vm, {"cluster": there}, token="finn")[0], 200, "a plain VM")
-    STATE["manager"].stop()
-    put_behind_its_back("disk", dek, {"vm": vm, "host": host, "disk": "vda", "state": "loaded", "attached": True,
-                                      "keys": [{"provider": provider, "key": "k1"}]})
-    put_behind_its_back("key", f"{provider}/k2", {"provider": provider, "key": "k2", "vm": left, "host": None,
-                                                  "disk": None, "created": "2026-01-01T00:00:00Z"})
-    STATE["manager"] = Manager()
-    log_in(ADMIN, PASSWORD, "admin")
-    log_in("finn", "finn-password", "finn")
-    for method, target, body, privilege in (("POST", "/disks", new, "AddDisk"),
-                                            ("PATCH", "/vms/" + vm, {"cluster": here}, "Migrate")):
-        status, answer = ask(method, target, body, token="finn")
-        refused(status, answer, 403)
-        assert "Cryptographer." + privilege in answer["error"]["text"], answer
-    more = few + ["Cryptographer.AddDisk", "Cryptographer.Migrate"]
-    equal(ask("PUT", "/roles/few", {"privileges": more})[0], 200, "role")
-    refused(*ask("POST", "/disks", new, token="finn"), 404)
-    equal(ask("PATCH", "/vms/" + vm, {"cluster": here}, token="finn")[0], 200, "migrated")
-    # Whoever registers the same UUID elsewhere would have them
-    status, answer = ask("DELETE", "/vms/" + left)
-    refused(status, answer, 409)
-    assert "key remove" in answer["error"]["text"], answer
-    rows = ask("GET", "/events?operation=disk.lock")[1]["events"]
-    ask("POST", f"/disks/{dek}/lock", {"host": host})
-    begun, done = ask("GET", "/events?operation=disk.lock")[1]["events"][len(rows):]
-    equal([(r["phase"], r["object"], r["key"], r["vm"], r["host"]) for r in (begun, done)],
-          [(phase, "disk:" + dek, "k1", vm, host) for phase in ("intent", "outcome")], "all that it is about")
 
 
 def what_is_kept_is_there_again():
