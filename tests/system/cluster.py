@@ -134,6 +134,9 @@ class Site:
                             "/proc/$(systemctl show -P MainPID vmcrypt-manager)/status")
         self.report.check("Seccomp:\t2" in confined and "CapEff:\t0000000000000000" in confined,
                           "without any privilege, confined by seccomp", confined)
+        status, exposure = kvm1.try_run("systemd-analyze security --no-pager --offline=true --threshold=20 "
+                                        "$(systemctl show -P FragmentPath vmcrypt-manager)")
+        self.report.check(status == 0, "its unit's exposure is 2.0 or better", exposure[-300:])
         self.trust(output)
 
     def trust(self, output):
@@ -217,6 +220,14 @@ class Site:
     def retire(self, key):
         self.keyserver.deactivate(CLIENT, key)
 
+    def make_key(self, active):
+        return self.keyserver.make(CLIENT, active)
+
+    def back_up(self, provider):
+        """Without a backup a native provider is not used"""
+        self.anna.run("provider", "backup", provider, "--out", path(f"{provider}.p12"),
+                      "--password-file", self.anna.password_file, timeout=180)
+
     def destroy(self, key):
         self.keyserver.destroy(CLIENT, key)
 
@@ -241,10 +252,12 @@ def main():
             part()
         flows = Flows(site)
         parts = [flows.encrypt, flows.move, flows.reboot, flows.manager_down, flows.key_server_down,
-                 flows.key_servers_useless, flows.unlocks_by_itself, flows.key_retired, flows.privileges,
-                 flows.records, flows.power_off]
+                 flows.key_servers_useless, flows.unlocks_by_itself, flows.key_retired, flows.only_active_keys,
+                 flows.by_the_manager, flows.privileges, flows.native, flows.records, flows.power_off]
+        left_out = (flows.key_server_down, flows.key_retired, flows.only_active_keys, flows.by_the_manager,
+                    flows.native)
         for part in parts:
-            if not args.demo or part not in (flows.key_server_down, flows.key_retired):
+            if not args.demo or part not in left_out:
                 part()
     except Failure as failure:
         report.check(False, "the flows go on to their end", failure)

@@ -6,12 +6,24 @@ import base64
 import json
 import time
 
+from keyserver import SLOW  # which knows where the unit tests are
 from machine import PATIENCE, holds
+import openapi
 
 SHARED = "/dev/disk/by-id/virtio-shared"
 OTHER = "/dev/disk/by-id/virtio-other"
 NAME = "web1"
 MAPPED = f"/dev/mapper/{NAME}"
+
+# What the last of all key servers that failed is said to have done
+TROUBLES = {
+    "down": "Connecting to key server",
+    "stalled": "in time",
+    "garbage": "bytes came, more than",
+    "expired": "it has expired",
+}
+# Routes whose answers only hosts with the kernel module have
+ROUTES = {verb: f"/disks/{{disk}}/{verb}" for verb in ("attach", "detach", "lock", "unlock")}
 
 
 def until(condition, seconds=60):
@@ -39,6 +51,8 @@ class Flows:
     def tell(self, user, *words):
         """A command of a user, shown; its answer"""
         answer = user.run(*words)
+        if words[0] == "disk" and words[1] in ROUTES:
+            openapi.check_done("post", ROUTES[words[1]], answer)
         self.show(f"{user.name}$ vmcryptctl --manager … {' '.join(words)}\n{json.dumps(answer)[:400]}")
         return answer
 
@@ -84,6 +98,7 @@ class Flows:
         status, output = host.try_run(f"vmcryptctl disk table {device}", 120)
         self.check(status == 3 and wanted in output, f"{what}: status 3 and {wanted}", f"{status} {output}")
         self.show(output)
+        return output
 
     def opens(self, host, what, device=SHARED):
         status, output = host.try_run(f"vmcryptctl disk table {device}", 120)
@@ -106,7 +121,8 @@ class Flows:
         known = self.kvm1.run("vmcryptctl key list --json")
         self.recorded("key.new", "the key", key=self.key)
         self.recorded("disk.create", "carl's command", user="carl")
-        self.check(until(lambda: self.events("key.push", key=self.key, result="ok")),
+        other = self.site.host_id("kvm2")
+        self.check(until(lambda: self.events("key.push", key=self.key, host=other, result="ok")),
                    "the key was pushed to the cluster's other host", known)
         self.tell(self.carl, "disk", "attach", self.dek, SHARED, NAME, "--host", "kvm1")
         self.kvm1.run(f"dd if=/dev/urandom of={MAPPED} bs=1M count=4 oflag=direct 2>/dev/null")
@@ -132,8 +148,9 @@ class Flows:
         self.kvm2.reboot()
         self.check(until(lambda: self.state(self.kvm2) == "loaded"), "the disk is attached", self.link(self.kvm2))
         self.check(self.sum(self.kvm2) == self.content, "with its content")
-        given = [row for operation in ("key.push", "key.get") for row in self.events(operation, result="ok")
-                 if row["seq"] > before]
+        host = self.site.host_id("kvm2")
+        given = [row for operation in ("key.push", "key.get")
+                 for row in self.events(operation, key=self.key, host=host, result="ok") if row["seq"] > before]
         self.check(given, "the key came from the manager, who fetched it by its id", given)
 
     def manager_down(self):
@@ -158,7 +175,16 @@ class Flows:
         self.step("Flow 5: one of the two key servers is down, then slow")
         first, second = self.site.keyserver.gates
         for mode in ("down", "slow"):
+            # A server that failed is asked last: its probe makes it one of the good again
+            first.set("open")
+            status = self.site.provider_status()
+            self.check([server["ok"] for server in status["servers"]] == [True, True], "both are well", status)
             first.set(mode)
+            began = time.monotonic()
+            state = self.anna.run("key", "show", "kms", self.key)["state"]
+            took = time.monotonic() - began
+            self.check(state == "active" and took < SLOW,
+                       f"one is {mode}: the other one is asked before it would have answered", f"{state}, {took:.1f} s")
             self.forget(self.kvm2)
             self.linked(self.kvm2)
             self.opens(self.kvm2, f"one is {mode}: keys come from the other one")
@@ -171,11 +197,12 @@ class Flows:
 
     def key_servers_useless(self):
         self.step("Flow 5: both key servers are down, stalled, answer garbage, have an expired certificate")
-        for mode in ("down", "stalled", "garbage", "expired"):
+        for mode in TROUBLES:
             self.site.keyserver.set(mode)
             self.forget(self.kvm2)
             self.linked(self.kvm2)
-            self.reason(self.kvm2, "KeyStateClusterUnreachable", f"all key servers {mode}")
+            output = self.reason(self.kvm2, "KeyStateClusterUnreachable", f"all key servers {mode}")
+            self.check(TROUBLES[mode] in output, f"and it is said what is wrong: \"{TROUBLES[mode]}\"", output)
             self.check(self.sum(self.kvm2) == self.content, "the running disk does not notice")
 
     def unlocks_by_itself(self):
@@ -209,9 +236,71 @@ class Flows:
         self.site.destroy(key)
         self.reason(kvm1, "KeyStateMissingInKMS", "destroyed", OTHER)
         kvm1.run("vmcryptctl disk detach data", 60)
+        self.not_taken_in(key, "destroyed", "KeyStateMissingInKMS")
         states = {self.site.key_state(row["key"]) for row in self.anna.run("key", "list")["keys"]
                   if row["key"] != key}
         self.check(states == {"ACTIVE"}, "what still encrypts is active", states)
+
+    def only_active_keys(self):
+        """Keys that the key server has already, of each state: what may not encrypt gets to no VM"""
+        self.step("Flow 6: a deactivated key is not taken in for a VM; one that never was active becomes so first")
+        key = self.site.make_key(active=True)
+        self.site.retire(key)
+        self.not_taken_in(key, "deactivated")
+        for active in (True, False):
+            key = self.site.make_key(active=active)
+            answer = self.anna.run("key", "add", "kms", key, "web")
+            self.check(answer["state"] == "active" and self.site.key_state(key) == "ACTIVE",
+                       "a key that is active is" if active else "one that never was is activated", answer)
+            self.anna.run("key", "remove", "kms", key)
+
+    def not_taken_in(self, key, what, reason="KeyStateNotActiveOrEnabled"):
+        status, output = self.anna.try_run("key", "add", "kms", key, "web")
+        self.check(status == 3 and reason in output, f"a key that is {what} is refused: status 3 and {reason}",
+                   f"{status} {output}")
+        self.show(output)
+
+    def native(self):
+        """The hosts make keys from one key that they have; the manager gave it to them, and is off"""
+        self.step("A native provider: with the manager down both hosts make and use keys")
+        self.tell(self.anna, "provider", "create", "native", "derived")
+        self.site.back_up("derived")
+        for host in self.site.hosts:
+            self.check(until(lambda: "derived" in host.run("vmcryptctl provider list --json")),  # noqa: B023
+                       f"{host.name} has the provider")
+        self.tell(self.anna, "vm", "register", "loner", "--cluster", "c1")
+        self.kvm1.run("systemctl stop vmcrypt-manager", 60)
+        self.check(until(lambda: not any(self.link(host).get("connected") for host in self.site.hosts)),
+                   "both notice that the manager is down")
+        for maker, other in ((self.kvm1, self.kvm2), (self.kvm2, self.kvm1)):
+            self.by_themselves(maker, other)
+        self.kvm1.run("systemctl start vmcrypt-manager", 90)
+        self.check(all(self.linked(host) for host in self.site.hosts), "the manager is back")
+        for user in self.anna, self.carl, self.nina:
+            user.log_in()
+        self.check(until(lambda: any(row["vm_name"] == "loner" for row in self.anna.run("disk", "list")["disks"])),
+                   "and learns of the disk that was made meanwhile")
+
+    def by_themselves(self, maker, other):
+        """A disk that one host makes and the other one opens"""
+        mapped = "/dev/mapper/lone"
+        read = f"dd if={mapped} bs=1M count=4 iflag=direct 2>/dev/null | sha256sum"
+        maker.run(f"blockdev --flushbufs {OTHER}; vmcryptctl disk create {OTHER} --vm loner --provider derived --force; "
+                  f"vmcryptctl disk attach {OTHER} lone", 180)
+        wrote = maker.run(f"dd if=/dev/urandom of={mapped} bs=1M count=4 oflag=direct 2>/dev/null; {read}", 120)
+        maker.run("vmcryptctl disk detach lone && sync", 60)
+        found = other.run(f"blockdev --flushbufs {OTHER}; vmcryptctl disk attach {OTHER} lone; {read}; "
+                          "vmcryptctl disk detach lone", 180)
+        self.check(wrote.split()[0] in found, f"{maker.name} makes a disk, {other.name} attaches and reads it", found)
+
+    def by_the_manager(self):
+        """Locking from afar"""
+        self.step("The manager locks the disk on kvm2 and unlocks it")
+        self.tell(self.anna, "disk", "lock", self.dek, "--host", "kvm2")
+        self.check(until(lambda: self.state(self.kvm2) == "locked"), "locked")
+        self.tell(self.anna, "disk", "unlock", self.dek, "--host", "kvm2")
+        self.check(until(lambda: self.state(self.kvm2) == "loaded"), "unlocked")
+        self.check(self.sum(self.kvm2) == self.content, "with its content")
 
     def privileges(self):
         self.step("Flow 7: who may not, user or host, gets status 4 and an event")

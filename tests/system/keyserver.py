@@ -155,6 +155,16 @@ class KeyServer:
             _, attributes = client.get_attributes(key, ["State"])
             return attributes[0].attribute_value.value.name
 
+    def make(self, name, active):
+        """A key that vmcrypt did not make. Return: its name in KMIP"""
+        from kmip.core import enums
+        with self.administer(name) as client:
+            key = client.create(enums.CryptographicAlgorithm.AES, 256, cryptographic_usage_mask=[
+                enums.CryptographicUsageMask.ENCRYPT, enums.CryptographicUsageMask.DECRYPT])
+            if active:
+                client.activate(key)
+        return key
+
     def deactivate(self, name, key):
         from kmip.core.enums import RevocationReasonCode
         with self.administer(name) as client:
