@@ -259,7 +259,8 @@ static int get_connection(struct kmip_servers *set, struct round *round,
 	if (*ret) {
 		use(round, (*ret)->server);
 	} else if (error_is_set(&hunt->failure)) {
-		r = hunt->failure.code;
+		/* The analyzer does not know that a failure has a code. */
+		r = hunt->failure.code < 0 ? hunt->failure.code : -EIO;
 		if (e)
 			*e = hunt->failure;
 	} else {
