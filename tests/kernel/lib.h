@@ -322,8 +322,11 @@ void trace_end(const char *event);
 /* how often it came, on all CPUs, seen or overwritten; 0 if that cannot be read */
 uint64_t trace_times(const char *event);
 
-/* how many times longer all may take here (lib_patience.c) */
+/* how many times longer all may take here */
 unsigned int patience(void);
+/* so long a wait of @timeout_ms is here: one of seconds, for what has to come, is
+ * longer on a slow machine; a short one, for what must not come, is as it is */
+int patient_ms(int timeout_ms);
 void sleep_ms(unsigned int ms);
 uint64_t now_ms(void);
 /* forks, runs @fn, returns what it returned: 0 or a negative errno */

@@ -112,7 +112,7 @@ int key_targets(struct nl *nl, const uint8_t uuid[UUID_LEN])
 
 int key_wait(struct nl *nl, const uint8_t uuid[UUID_LEN], int state, int timeout_ms)
 {
-	const uint64_t end = now_ms() + (uint64_t)timeout_ms;
+	const uint64_t end = now_ms() + (uint64_t)patient_ms(timeout_ms);
 	int s;
 
 	while ((s = key_state(nl, uuid)) != state) {

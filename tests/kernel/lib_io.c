@@ -174,7 +174,7 @@ int ring_rwv(struct ring *r, bool write, int fd, const struct iovec *iov, unsign
 
 int ring_wait(struct ring *r, int timeout_ms, uint64_t *tag, int *result)
 {
-	const uint64_t end = now_ms() + (uint64_t)timeout_ms;
+	const uint64_t end = now_ms() + (uint64_t)patient_ms(timeout_ms);
 
 	for (;;) {
 		const unsigned int head = *r->cq_head;

@@ -164,7 +164,7 @@ int nl_dump(struct nl *nl, struct msg *m, struct answer *a,
 	memset(a, 0, sizeof(*a));
 	a->error = r;
 	while (!r) {
-		ssize_t n = receive(nl, buf, sizeof(buf), 20000);
+		ssize_t n = receive(nl, buf, sizeof(buf), patient_ms(20000));
 		size_t left = n > 0 ? (size_t)n : 0;
 
 		if (n < 0) {
@@ -183,7 +183,7 @@ int nl_call(struct nl *nl, struct msg *m, struct answer *a)
 	return nl_dump(nl, m, a, NULL, NULL);
 }
 
-int nl_event(struct nl *nl, int timeout_ms, struct answer *a)
+static int event_within(struct nl *nl, int timeout_ms, struct answer *a)
 {
 	_Alignas(8) uint8_t buf[16384];
 	const struct nlmsghdr *h = (const struct nlmsghdr *)buf;
@@ -201,14 +201,19 @@ int nl_event(struct nl *nl, int timeout_ms, struct answer *a)
 	return 0;
 }
 
+int nl_event(struct nl *nl, int timeout_ms, struct answer *a)
+{
+	return event_within(nl, patient_ms(timeout_ms), a);
+}
+
 int nl_expect(struct nl *nl, uint8_t cmd, const uint8_t *uuid, int state, int timeout_ms,
 	      struct answer *a)
 {
-	const uint64_t end = now_ms() + (uint64_t)timeout_ms;
+	const uint64_t end = now_ms() + (uint64_t)patient_ms(timeout_ms);
 
 	for (;;) {
 		const uint64_t now = now_ms();
-		int r = nl_event(nl, now < end ? (int)(end - now) : 0, a);
+		int r = event_within(nl, now < end ? (int)(end - now) : 0, a);
 
 		if (r)
 			return r;

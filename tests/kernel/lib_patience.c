@@ -9,14 +9,6 @@
 unsigned int __real_alarm(unsigned int seconds);
 unsigned int __wrap_alarm(unsigned int seconds);
 
-unsigned int patience(void)
-{
-	const char *text = getenv("VMCRYPT_PATIENCE");
-	const unsigned long factor = text ? strtoul(text, NULL, 10) : 1;
-
-	return factor ? (unsigned int)factor : 1;
-}
-
 unsigned int __wrap_alarm(unsigned int seconds)
 {
 	return __real_alarm(seconds * patience());

@@ -27,6 +27,19 @@ uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+unsigned int patience(void)
+{
+	const char *text = getenv("VMCRYPT_PATIENCE");
+	const unsigned long factor = text ? strtoul(text, NULL, 10) : 1;
+
+	return factor ? (unsigned int)factor : 1;
+}
+
+int patient_ms(int timeout_ms)
+{
+	return timeout_ms < 2000 ? timeout_ms : timeout_ms * (int)patience();
+}
+
 void sleep_ms(unsigned int ms)
 {
 	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -313,7 +326,7 @@ pid_t dm_make_async(const char *name, const char *table)
 
 int async_wait(pid_t pid, int timeout_ms)
 {
-	const uint64_t end = now_ms() + (uint64_t)timeout_ms;
+	const uint64_t end = now_ms() + (uint64_t)patient_ms(timeout_ms);
 	int status;
 
 	for (;;) {
