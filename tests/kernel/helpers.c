@@ -312,6 +312,7 @@ static int wipe_and_set(FIXTURE_DATA(helpers) *self, unsigned int round)
 {
 	int r = key_wipe(&self->nl, self->v.dek.uuid, WIPE_FORCE);
 
+	(void)round;
 	if (!r)
 		r = key_wait(&self->nl, self->v.dek.uuid, KEY_LOCKED, 10000);
 	return r ? r : key_set(&self->nl, &self->v.dek);
@@ -338,6 +339,8 @@ static int unplug_and_plug(FIXTURE_DATA(helpers) *self, unsigned int round)
 {
 	int r = file_write(CPU_1, "0");
 
+	(void)self;
+	(void)round;
 	if (!r)
 		sleep_ms(20);
 	return r ? r : file_write(CPU_1, "1");
