@@ -54,12 +54,19 @@ static int set_and_wipe(struct nl *nl, int rounds)
 	return 0;
 }
 
+#define QUARANTINED	"freed memory waits in KASAN's quarantine: kmemleak looks for leaks here"
+
+static bool is_quarantined(void)
+{
+	return !access("/sys/kernel/debug/kmemleak", F_OK);
+}
+
 TEST_F_TIMEOUT(stress, thousand_keys_leave_nothing, 90)
 {
 	uint64_t before, after;
 
-	if (!access("/sys/kernel/debug/kmemleak", F_OK))
-		SKIP(return, "freed memory waits in KASAN's quarantine: kmemleak looks for leaks here");
+	if (is_quarantined())
+		SKIP(return, QUARANTINED);
 	ASSERT_EQ(0, set_and_wipe(&self->nl, 100));
 	sleep_ms(300);
 	before = kernel_memory();
@@ -107,6 +114,8 @@ TEST_F_TIMEOUT(stress, disks_leave_nothing, 90)
 	uint64_t before, after;
 	struct disk d;
 
+	if (is_quarantined())
+		SKIP(return, QUARANTINED);
 	ASSERT_EQ(0, loop_new(&d, MIB, 512, 0));
 	ASSERT_EQ(0, add_and_remove(&self->nl, &d, 10));
 	sleep_ms(300);
