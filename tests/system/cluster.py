@@ -169,6 +169,8 @@ class Site:
         request = anna.run("certificate", "set", "kms", "request", "--name", CLIENT)["request"]
         with open(path("manager.pem"), "w", encoding="ascii") as file:
             file.write(self.keyserver.sign_client(request))
+        # Signed a moment ago, by a clock that may be ahead again
+        self.set_clocks()
         anna.run("certificate", "set", "kms", "upload", "--file", path("manager.pem"))
         with open(path("kms-ca.pem"), "w", encoding="ascii") as file:
             file.write(self.keyserver.ca())
