@@ -86,8 +86,7 @@ torture-night:
 	@scripts/torture --night 6.1 6.12 debug-6.1 debug-6.12
 
 coverage:
-	@scripts/coverage
-	@scripts/coverage-kernel
+	@scripts/coverage; agent=$$?; scripts/coverage-kernel && exit $$agent
 
 demo:
 	scripts/setup.sh
