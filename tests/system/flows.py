@@ -265,6 +265,7 @@ class Flows:
         self.step("A native provider: with the manager down both hosts make and use keys")
         self.tell(self.anna, "provider", "create", "native", "derived")
         self.site.back_up("derived")
+        self.tell(self.anna, "provider", "default", "derived", "--cluster", "c1")
         for host in self.site.hosts:
             self.check(until(lambda: "derived" in host.run("vmcryptctl provider list --json")),  # noqa: B023
                        f"{host.name} has the provider")
