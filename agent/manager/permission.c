@@ -224,7 +224,7 @@ static int set(struct store *store, void *userdata, struct error *e)
 	const char *user = json_text(document, "user"), *object = json_text(document, "object");
 	struct rights_change change = { .actor = gift->actor, .object = object,
 					.what = "give a role" };
-	struct privilege_rights before;
+	struct privilege_rights before = { .here = 0 };
 	int r;
 
 	r = check_exists(store, user, object, e);
@@ -294,7 +294,7 @@ static int remove_one(struct store *store, void *userdata, struct error *e)
 	const struct removal *removal = userdata;
 	struct rights_change change = { .actor = removal->actor, .what = "lift a restriction" };
 	_cleanup_json_ json_t *permission = NULL;
-	struct privilege_rights before;
+	struct privilege_rights before = { .here = 0 };
 	const char *object;
 	int r;
 
