@@ -50,6 +50,7 @@ int uplink_new(struct host *host, const struct link_times *times, struct link **
 	STAILQ_INIT(&link->orders);
 	STAILQ_INIT(&link->messages);
 	STAILQ_INIT(&link->runs);
+	STAILQ_INIT(&link->ended);
 	r = identity_load(host->conf.state_dir, &link->identity, &link->trouble);
 	link->joined = r == 0;
 	if (r < 0 && r != -ENOENT)
@@ -151,12 +152,15 @@ static void *worker_main(void *arg)
 /* What is due runs without the lock, and says when the next time is. */
 static void do_report(struct link *link)
 {
+	struct link_orders ended = STAILQ_HEAD_INITIALIZER(ended);
 	struct error e = ERROR_NULL;
 
+	STAILQ_CONCAT(&ended, &link->ended);
 	link->report_at = 0;
 	pthread_mutex_unlock(&link->lock);
 	if (link_report(link, &e) < 0)
 		log_info("The manager does not know this host's disks yet: %s", e.text);
+	link_answer_ended(link, &ended);
 	pthread_mutex_lock(&link->lock);
 	if (error_is_set(&e) && !link->report_at)
 		link->report_at = link_now() + REPORT_AGAIN_MS;

@@ -95,6 +95,7 @@ static void drop_list(struct link_orders *list)
 	while ((order = STAILQ_FIRST(list))) {
 		STAILQ_REMOVE_HEAD(list, entry);
 		channel_frame_done(&order->frame);
+		json_decref(order->result);
 		free(order);
 	}
 }
@@ -104,6 +105,7 @@ static void drop_orders(struct link *link)
 {
 	drop_list(&link->orders);
 	drop_list(&link->runs);
+	drop_list(&link->ended);
 	link->n_orders = 0;
 }
 

@@ -124,3 +124,25 @@ int link_report(struct link *link, struct error *e)
 	pthread_mutex_unlock(&link->lock);
 	return 0;
 }
+
+void link_answer_reported(struct link *link, struct link_order *order, json_t *result)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&link->lock);
+
+	order->result = json_incref(result);
+	STAILQ_INSERT_TAIL(&link->ended, order, entry);
+	link->report_at = link_now();
+	pthread_cond_broadcast(&link->changed);
+}
+
+void link_answer_ended(struct link *link, struct link_orders *ended)
+{
+	struct link_order *order;
+
+	while ((order = STAILQ_FIRST(ended))) {
+		_cleanup_json_ json_t *result = TAKE_PTR(order->result);
+
+		STAILQ_REMOVE_HEAD(ended, entry);
+		link_answer(link, order, result, NULL);
+	}
+}

@@ -18,6 +18,7 @@
 struct run {
 	struct link *link;
 	struct link_order *order;
+	const struct op *op;
 };
 
 static void fail(struct link *link, struct link_order *order, const struct error *e)
@@ -31,6 +32,8 @@ static void run_done(json_t *result, const struct error *e, void *userdata)
 
 	if (error_is_set(e))
 		fail(run->link, run->order, e);
+	else if (run->op->privilege == PRIVILEGE_CHANGE)
+		link_answer_reported(run->link, run->order, result);
 	else
 		link_answer(run->link, run->order, result, NULL);
 	free(run);
@@ -71,7 +74,7 @@ static void start(struct link *link, struct link_order *order)
 	if (r == 0)
 		r = parse(order, &request, &e);
 	if (r == 0) {
-		*run = (struct run){ .link = link, .order = order };
+		*run = (struct run){ .link = link, .order = order, .op = request.op };
 		snprintf(user, sizeof(user), "%.100s@manager",
 			 json_text(order->frame.body, "user"));
 		r = call_start_remote(link->host, &request, user, run_done, run, &e);
@@ -137,4 +140,5 @@ void link_run_done(struct link *link)
 	link->run_fd = close_fd(link->run_fd);
 	while ((order = next_run(link)))
 		link_answer(link, order, NULL, NULL);
+	link_answer_ended(link, &link->ended);
 }

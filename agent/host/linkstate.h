@@ -35,10 +35,12 @@ struct link_request {
 /**
  * struct link_order - what the manager asks
  * @connection: that it came over, and that its answer has to go over
+ * @result: its answer, while that waits for a report; owned
  */
 struct link_order {
 	uint64_t connection;
 	struct channel_frame frame;
+	json_t *result;
 	STAILQ_ENTRY(link_order) entry;
 };
 
@@ -74,6 +76,7 @@ struct link_message {
  * @renew_at: when the certificate is to be looked at
  * @reported: what was reported last over this connection, or NULL
  * @runs: orders for the main loop
+ * @ended: orders that have changed disks: answered when the manager knows that
  */
 struct link {
 	struct host *host;
@@ -112,6 +115,7 @@ struct link {
 	uint64_t renew_at;
 	json_t *reported;
 	struct link_orders runs;
+	struct link_orders ended;
 };
 
 /** link_now() - ms of CLOCK_MONOTONIC, as deadlines are counted */
@@ -167,6 +171,13 @@ int uplink_take(struct link *link, const char *text, size_t size, struct error *
 void link_answer(struct link *link, struct link_order *order, json_t *result,
 		 const struct channel_failure *failure);
 
+/**
+ * link_answer_reported() - link_answer(), once the manager knows the disks as they are now
+ *
+ * What a user does next is checked by what the manager knows.
+ */
+void link_answer_reported(struct link *link, struct link_order *order, json_t *result);
+
 /** link_open_kek() - open a sealed key that came over a connection */
 int link_open_kek(struct link *link, uint64_t connection, const json_t *key,
 		  uint8_t ret_provider[UUID_SIZE], const char **ret_key_id,
@@ -195,6 +206,9 @@ void link_run_done(struct link *link);
 
 /** link_report() - tell the manager of all disks, if anything has changed. 0 or -errno */
 int link_report(struct link *link, struct error *e);
+
+/** link_answer_ended() - answer those that waited for a report; empties @ended */
+void link_answer_ended(struct link *link, struct link_orders *ended);
 
 /** link_renew() - have a new certificate made, and dial with it */
 int link_renew(struct link *link, struct error *e);

@@ -70,6 +70,18 @@ static inline struct peer *ready(void)
 	return peer;
 }
 
+/* As if it had come. */
+static inline struct link_order *make_order(const char *op, json_t *args)
+{
+	struct link_order *order = calloc(1, sizeof(*order));
+
+	order->connection = host.link->connection;
+	order->frame.json = json_pack("{s:s, s:o}", "op", op, "args", args);
+	order->frame.op = json_text(order->frame.json, "op");
+	order->frame.body = json_object_get(order->frame.json, "args");
+	return order;
+}
+
 /* Lines of the host's record. */
 static inline size_t count_events(const char *operation)
 {

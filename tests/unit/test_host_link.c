@@ -338,6 +338,49 @@ static void waits_are_bounded(void **state)
 	assert_string_equal(why.key_reason, "KeyStateClusterUnreachable");
 }
 
+static unsigned int orders_open(void)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&host.link->lock);
+
+	return host.link->n_orders;
+}
+
+static bool has_reported(void)
+{
+	_cleanup_unlock_ pthread_mutex_t *lock = mutex_lock(&host.link->lock);
+
+	return host.link->reported;
+}
+
+/* The manager hears of a disk before the user who changed it hears that it is done. */
+static void reports_before_it_answers(void **state)
+{
+	_cleanup_json_ json_t *result = json_object(), *report = NULL, *reply = NULL;
+	struct peer *peer = ready();
+	struct link_order *order;
+
+	(void)state;
+	while (!has_reported())
+		ask_well(peer, "mode.set", json_pack("{s:s}", "mode", "safe"));
+	order = make_order("run", json_object());
+	order->frame.id = 4711;
+	pthread_mutex_lock(&host.link->lock);
+	json_decref(TAKE_PTR(host.link->reported));
+	host.link->n_orders++;
+	pthread_mutex_unlock(&host.link->lock);
+	link_answer_reported(host.link, order, result);
+	report = read_message(peer);
+	assert_string_equal(json_text(report, "op"), "disk.report");
+	usleep(150000);
+	assert_int_equal(orders_open(), 1);
+	answer(peer, report, json_object());
+	reply = read_message(peer);
+	assert_int_equal(json_integer_value(json_object_get(reply, "id")), 4711);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	assert_int_equal(orders_open(), 0);
+	peer_close(peer);
+}
+
 /* A manager that is silent is given up. */
 static void silence(void **state)
 {
@@ -418,6 +461,7 @@ int main(void)
 		link_test(keys_are_fetched),
 		link_test(an_answer_never_comes),
 		link_test(waits_are_bounded),
+		link_test(reports_before_it_answers),
 		link_test(silence),
 		link_test(certificates_are_renewed),
 	};

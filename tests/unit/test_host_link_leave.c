@@ -118,17 +118,6 @@ static void *leave(void *arg)
 	return NULL;
 }
 
-static struct link_order *make_order(const char *op, json_t *args)
-{
-	struct link_order *order = calloc(1, sizeof(*order));
-
-	order->connection = host.link->connection;
-	order->frame.json = json_pack("{s:s, s:o}", "op", op, "args", args);
-	order->frame.op = json_text(order->frame.json, "op");
-	order->frame.body = json_object_get(order->frame.json, "args");
-	return order;
-}
-
 /* What an order brings is here before the host leaves, and forgotten then, or does not come. */
 static void orders_and_leaving(void **state)
 {
