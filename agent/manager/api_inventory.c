@@ -158,22 +158,6 @@ static int delete_object(struct store *store, const struct api_call *call, struc
 	return r < 0 ? r : permission_remove_all(store, /* user= */ NULL, call->object, e);
 }
 
-/* A token for a cluster that is gone lets nobody in. */
-static int delete_tokens(struct store *store, const char *cluster, struct error *e)
-{
-	_cleanup_json_ json_t *tokens = NULL;
-	const json_t *token;
-	size_t i;
-	int r = store_list(store, HOST_TOKEN_KIND, "cluster", cluster, &tokens, e);
-
-	json_array_foreach(tokens, i, token) {
-		r = store_delete(store, HOST_TOKEN_KIND, json_text(token, "id"), e);
-		if (r < 0)
-			break;
-	}
-	return r;
-}
-
 static int delete_cluster(struct store *store, void *userdata, struct error *e)
 {
 	const struct api_call *call = userdata;
@@ -182,7 +166,8 @@ static int delete_cluster(struct store *store, void *userdata, struct error *e)
 	if (r == 0)
 		r = check_unused(store, "vm", call->params[0], e);
 	if (r == 0)
-		r = delete_tokens(store, call->params[0], e);
+		/* A token for a cluster that is gone lets nobody in. */
+		r = store_delete_all(store, HOST_TOKEN_KIND, "cluster", call->params[0], e);
 	return r < 0 ? r : delete_object(store, call, e);
 }
 

@@ -166,17 +166,7 @@ int keys_withdraw_key(struct manager *m, const json_t *key, const json_t *hosts,
 
 int keys_withdraw_drop(struct store *store, const char *host, struct error *e)
 {
-	_cleanup_json_ json_t *list = NULL;
-	const json_t *withdrawal;
-	size_t i;
-	int r = store_list(store, KIND, "host", host, &list, e);
-
-	json_array_foreach(list, i, withdrawal) {
-		r = store_delete(store, KIND, json_text(withdrawal, "id"), e);
-		if (r < 0)
-			break;
-	}
-	return r;
+	return store_delete_all(store, KIND, "host", host, e);
 }
 
 static bool is_refused(const json_t *withdrawal)

@@ -189,21 +189,6 @@ static int check_defaults(struct store *store, const struct deletion *d, struct 
 			  "first", d->name, json_text(json_array_get(defaults, 0), "id"));
 }
 
-static int delete_of_provider(struct store *store, const char *kind, const char *id,
-			      struct error *e)
-{
-	_cleanup_json_ json_t *list = NULL;
-	json_t *document;
-	size_t i;
-	int r = store_list(store, kind, "provider", id, &list, e);
-
-	json_array_foreach(list, i, document) {
-		if (r == 0)
-			r = store_delete(store, kind, json_text(document, "id"), e);
-	}
-	return r;
-}
-
 static int delete(struct store *store, void *userdata, struct error *e)
 {
 	const struct deletion *d = userdata;
@@ -212,11 +197,11 @@ static int delete(struct store *store, void *userdata, struct error *e)
 	if (r == 0)
 		r = keys_check_provider_unused(store, d->id, d->name, e);
 	if (r == 0)
-		r = delete_of_provider(store, PROVIDER_DEFAULT_KIND, d->id, e);
+		r = store_delete_all(store, PROVIDER_DEFAULT_KIND, "provider", d->id, e);
 	if (r == 0)
-		r = delete_of_provider(store, KEY_KIND, d->id, e);
+		r = store_delete_all(store, KEY_KIND, "provider", d->id, e);
 	if (r == 0)
-		r = delete_of_provider(store, PROVIDER_USE_KIND, d->id, e);
+		r = store_delete_all(store, PROVIDER_USE_KIND, "provider", d->id, e);
 	return r < 0 ? r : store_delete(store, PROVIDER_KIND, d->id, e);
 }
 

@@ -170,17 +170,7 @@ int provider_hosts_reported(struct store *store, const char *host, const json_t 
 
 int provider_hosts_drop(struct store *store, const char *host, struct error *e)
 {
-	_cleanup_json_ json_t *list = NULL;
-	json_t *given;
-	size_t i;
-	int r = store_list(store, KDK_KIND, "host", host, &list, e);
-
-	json_array_foreach(list, i, given) {
-		r = store_delete(store, KDK_KIND, json_text(given, "id"), e);
-		if (r < 0)
-			break;
-	}
-	return r;
+	return store_delete_all(store, KDK_KIND, "host", host, e);
 }
 
 int provider_hosts_list(struct store *store, const char *host, json_t **ret, struct error *e)

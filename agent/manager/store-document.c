@@ -266,3 +266,19 @@ int store_delete(struct store *s, const char *kind, const char *id, struct error
 	r = check_address(kind, id, e);
 	return r < 0 ? r : store_write(s, write_draft, &draft, e);
 }
+
+int store_delete_all(struct store *s, const char *kind, const char *field, const char *value,
+		     struct error *e)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *document;
+	size_t i;
+	int r = store_list(s, kind, field, value, &list, e);
+
+	json_array_foreach(list, i, document) {
+		r = store_delete(s, kind, json_text(document, "id"), e);
+		if (r < 0)
+			break;
+	}
+	return r;
+}

@@ -113,6 +113,14 @@ int store_update(struct store *s, const char *kind, const char *id, const json_t
 int store_delete(struct store *s, const char *kind, const char *id, struct error *e);
 
 /**
+ * store_delete_all() - remove all documents of a kind whose @field is @value
+ *
+ * Within a transaction all are removed or none.
+ */
+int store_delete_all(struct store *s, const char *kind, const char *field, const char *value,
+		     struct error *e);
+
+/**
  * store_hold() - have the store to oneself, if that is possible soon
  * @ms: how long to wait at most
  *

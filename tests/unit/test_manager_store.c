@@ -93,6 +93,28 @@ static void test_documents(void **state)
 	unit_remove_dir(dir);
 }
 
+static void test_all_are_deleted(void **state)
+{
+	struct error e = ERROR_NULL;
+	struct store *s;
+	char dir[64];
+
+	(void)state;
+	unit_make_dir(dir);
+	s = open_store(dir);
+	put(s, "host", "1", "{\"name\":\"a\",\"cluster\":\"c1\"}");
+	put(s, "host", "2", "{\"name\":\"b\",\"cluster\":\"c1\"}");
+	put(s, "host", "3", "{\"name\":\"c\",\"cluster\":\"c2\"}");
+	put(s, "vm", "1", "{\"cluster\":\"c1\"}");
+	assert_int_equal(store_delete_all(s, "host", "cluster", "c1", &e), 0);
+	assert_false(there(s, "host", "1") || there(s, "host", "2"));
+	assert_true(there(s, "host", "3") && there(s, "vm", "1"));
+	/* None is as good as some. */
+	assert_int_equal(store_delete_all(s, "host", "cluster", "c1", &e), 0);
+	store_free(s);
+	unit_remove_dir(dir);
+}
+
 static void test_each_field_is_found(void **state)
 {
 	static const char *const fields[] = {
@@ -549,6 +571,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_all_are_deleted),
 		cmocka_unit_test(test_each_field_is_found),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_transactions),
