@@ -278,8 +278,9 @@ static int one_case(struct fuzz *f, uint64_t seed, bool *ret_sent)
 	write_message(f, &s, &m);
 	error = nl_call(&f->nl, &m, &a);
 	if (!is_known(error) || a.strange) {
-		printf("# seed %#llx: command %u answered %d, %u strange attributes: %s\n",
-		       (unsigned long long)seed, s.cmd, error, a.strange, a.text);
+		printf("# seed %#llx: command %u, %zu bytes, %s %d, %u strange attributes: %s\n",
+		       (unsigned long long)seed, s.cmd, m.size, a.unsent ? "not sent:" : "answered",
+		       error, a.strange, a.text);
 		return -EPROTO;
 	}
 	if (s.cmd == CMD_KEY_SET && error != -EINVAL && error != -ERANGE && error != -EOPNOTSUPP)

@@ -103,7 +103,8 @@ struct msg {
 
 /**
  * struct answer - what came back for one request, or one notification
- * @error:    0 or negative errno of the acknowledgement
+ * @error:    0 or negative errno of the acknowledgement, or of sending
+ * @unsent:   of sending
  * @text:     extack text, empty when there is none
  * @offset:   extack: where in the request the bad attribute begins; 0 if unset
  * @missing:  extack: type of the missing attribute; 0 if unset
@@ -113,6 +114,7 @@ struct msg {
  */
 struct answer {
 	int error;
+	bool unsent;
 	char text[256];
 	uint32_t offset;
 	uint32_t missing;

@@ -163,6 +163,7 @@ int nl_dump(struct nl *nl, struct msg *m, struct answer *a,
 
 	memset(a, 0, sizeof(*a));
 	a->error = r;
+	a->unsent = r;
 	while (!r) {
 		ssize_t n = receive(nl, buf, sizeof(buf), patient_ms(20000));
 		size_t left = n > 0 ? (size_t)n : 0;

@@ -6,18 +6,26 @@
  * nothing of it may be left. Needs a kernel with FAILSLAB and FAIL_PAGE_ALLOC.
  *
  * A write has one more to do: when the page that it is encrypted into fails, it
- * takes the way through the target's reserve, which the module traces.
+ * takes the way through the target's reserve, which the module traces. And where a
+ * constructor asks for its key, another process has it: a question that was lost for
+ * want of memory has to reach that one, too.
  */
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include "lib.h"
+
+#include "failing.h"
 
 #define DISK_SIZE	(4 * MIB)
 #define BYTES		(256 * KIB)
 #define SMALL		(4 * KIB)
-#define SITES_MAX	2000
 #define RESERVE_USED	"vmcrypt_reserve"
+#define KEY_ASKED_FOR	"vmcrypt_key_request"
 
 /**
  * struct scene - what the operations work on
+ * @agent: the process that loads @dek when a constructor asks for it
  * @p: what is written
  * @q: what is read
  */
@@ -27,44 +35,64 @@ struct scene {
 	struct vdisk v;
 	struct dek dek;
 	char line[512];
+	pid_t agent;
 	uint8_t *p;
 	uint8_t *q;
 };
 
-static int settings(void)
+/* ---- the agent ---- */
+
+static int count_requests(struct nl *nl)
 {
-	static const char *const all[][2] = {
-		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/failslab/verbose", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
-		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
-		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
-	};
+	static struct answer a;
+	struct msg m;
+	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		int r = file_write(all[i][0], all[i][1]);
-
-		if (r)
-			return r;
-	}
-	return 0;
+	msg_begin(nl, &m, CMD_REQUEST_GET, 0x300);
+	r = nl_call(nl, &m, &a);
+	return r ? r : (int)a.messages;
 }
 
-/* true when the site was reached */
-static bool arm_and_run(int fd, unsigned int nth, int (*op)(struct scene *), struct scene *s, int *ret_result)
+/* what is lost shows as ENOBUFS, and those who wait are there to be listed */
+static void serve(const struct dek *dek, int ready)
 {
-	char text[16];
-	ssize_t n = snprintf(text, sizeof(text), "%u", nth);
+	static struct answer a;
+	struct nl nl;
+	int r = nl_open(&nl);
 
-	if (pwrite(fd, text, (size_t)n, 0) != n)
-		abort();
-	*ret_result = op(s);
-	n = pread(fd, text, sizeof(text) - 1, 0);
-	if (n <= 0 || pwrite(fd, "0", 1, 0) != 1)
-		abort();
-	text[n] = 0;
-	return !strtoul(text, NULL, 10);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!r)
+		r = nl_join(&nl, nl.requests);
+	if (r || write(ready, "", 1) != 1)
+		_exit(1);
+	for (;;) {
+		r = nl_event(&nl, 60000, &a);
+		if ((!r || r == -ENOBUFS) && count_requests(&nl) > 0)
+			key_set(&nl, dek);
+	}
+}
+
+static int start_agent(struct scene *s)
+{
+	int p[2];
+	char byte;
+	ssize_t n;
+
+	if (pipe(p))
+		return -errno;
+	s->agent = fork();
+	if (!s->agent)
+		serve(&s->dek, p[1]);
+	close(p[1]);
+	n = read(p[0], &byte, 1);
+	close(p[0]);
+	return s->agent < 0 || n != 1 ? -ESRCH : 0;
+}
+
+static void stop_agent(struct scene *s)
+{
+	kill(s->agent, SIGKILL);
+	waitpid(s->agent, NULL, 0);
 }
 
 /* ---- the operations ---- */
@@ -135,12 +163,19 @@ static int swap_table(struct scene *s)
 
 /* ---- before and after ---- */
 
-static int with_device(struct scene *s)
+static int with_device_only(struct scene *s)
 {
 	unsigned int minor;
+
+	(void)s;
+	return dm_new("vt-nth", &minor);
+}
+
+static int with_device(struct scene *s)
+{
 	int r = key_set(&s->nl, &s->dek);
 
-	return r ? r : dm_new("vt-nth", &minor);
+	return r ? r : with_device_only(s);
 }
 
 static int with_table(struct scene *s)
@@ -190,6 +225,7 @@ static const struct {
 	const char *event;
 } steps[] = {
 	{ "load a table", with_device, load_table, clear, NULL },
+	{ "load a table and ask for its key", with_device_only, load_table, clear, KEY_ASKED_FOR },
 	{ "resume a new device", with_table, resume, clear, NULL },
 	{ "set a key", with_nothing, set_key, clear, NULL },
 	{ "wipe a key", with_key, wipe_key, clear, NULL },
@@ -215,7 +251,9 @@ static int try_sites(struct scene *s, int fd, size_t i, unsigned int *ret_sites)
 
 		if (steps[i].before(s))
 			return -ENOTRECOVERABLE;
-		reached = arm_and_run(fd, nth, steps[i].op, s, &result);
+		failing_arm(fd, nth);
+		result = steps[i].op(s);
+		reached = failing_reached(fd);
 		if (!clean_errno(result)) {
 			printf("# %s, site %u: %s\n", steps[i].name, nth, strerror(-result));
 			return result;
@@ -265,8 +303,6 @@ static int prepare(struct scene *s)
 	int r = test_begin(&s->nl);
 
 	if (!r)
-		r = settings();
-	if (!r)
 		r = loop_new(&s->disk, DISK_SIZE, 512, 0);
 	if (!r)
 		r = vdisk_new(&s->v, &s->nl, "stands", DISK_SIZE, 64, "");
@@ -278,7 +314,8 @@ static int prepare(struct scene *s)
 	s->p = buffer(BYTES);
 	s->q = buffer(BYTES);
 	fill(s->p, BYTES, 1);
-	return write_disk(s);
+	r = write_disk(s);
+	return r ? r : start_agent(s);
 }
 
 /* fail_nth [WORDS]: only the operations whose name has these */
@@ -287,8 +324,8 @@ int main(int argc, char **argv)
 	const char *wanted = argc > 1 ? argv[1] : "";
 	unsigned int number = 0, planned = 0;
 	static struct scene s;
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	int r = fd < 0 ? -errno : prepare(&s);
+	int fd = failing_open();
+	int r = fd < 0 ? fd : prepare(&s);
 	int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -310,6 +347,7 @@ int main(int argc, char **argv)
 		if (r)
 			printf("# %s\n", strerror(-r));
 	}
+	stop_agent(&s);
 	vdisk_free(&s.v);
 	test_end(&s.nl);
 	disk_free(&s.disk);

@@ -4,7 +4,7 @@
 # In the test machine: steps.sh STEP..., with the counts in the environment. A
 # step is one function that succeeds or fails; each prints TAP of its own.
 
-: "${ROUNDS:=1000}" "${DISKS:=100}" "${TURNS:=2}" "${FILES:=10}" "${SEED:=1}"
+: "${ROUNDS:=1000}" "${DISKS:=100}" "${TURNS:=2}" "${FILES:=10}" "${EVERY:=1}" "${SEED:=1}"
 export DM_DISABLE_UDEV=1 VMCRYPT_MODULE=/lib/vmcrypt/dm-vmcrypt.ko PATH="$PATH:/torture"
 DISK=/dev/mapper/torture
 
@@ -73,6 +73,13 @@ verify()
 step_faults()
 {
 	fail_nth
+}
+
+step_loads()
+{
+	rmmod dm-vmcrypt && fail_load "$EVERY" $((SEED % EVERY + 1))
+	status=$?
+	insmod "$VMCRYPT_MODULE" && return $status
 }
 
 # inject WHAT SETTING=VALUE...: how the kernel's fault injection behaves
@@ -489,7 +496,7 @@ step()
 	echo "# begin $1"
 	begin=$(cut -d . -f 1 /proc/uptime)
 	case $1 in
-	faults)
+	faults | loads)
 		"step_$1"
 		;;
 	*)

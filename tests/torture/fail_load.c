@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Each allocation of loading the module fails once, one after the other. A load
+ * that failed has taken down all that it had set up: the next one succeeds, and
+ * so does what the module is for. The module must not be loaded.
+ *
+ * fail_load [EVERY [FIRST]]: only each EVERYth of them, from FIRST on
+ */
+#include <sys/syscall.h>
+
+#include "lib.h"
+
+#include "failing.h"
+
+#define MODULE_FILE	"/lib/vmcrypt/dm-vmcrypt.ko"
+
+static int load(int file)
+{
+	return syscall(SYS_finit_module, file, "", 0) ? -errno : 0;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "dm_vmcrypt", 0) ? -errno : 0;
+}
+
+/* what the module is for */
+static int works(void)
+{
+	struct vdisk v;
+	struct nl nl;
+	uint8_t *p = buffer(4096), *q = buffer(4096);
+	int r = test_begin(&nl);
+
+	if (!r)
+		r = vdisk_new(&v, &nl, "loaded", MIB, 64, "");
+	if (!r) {
+		fill(p, 4096, 1);
+		r = write_all(v.fd, p, 4096, 0);
+		if (!r)
+			r = read_all(v.fd, q, 4096, 0);
+		if (!r && memcmp(p, q, 4096))
+			r = -EILSEQ;
+		vdisk_free(&v);
+	}
+	test_end(&nl);
+	free(p);
+	free(q);
+	return r;
+}
+
+/* ENODEV: a part of the kernel's that the module asks for, which lacked memory itself */
+static bool clean_errno(int r)
+{
+	return r == -ENOMEM || r == -ENOBUFS || r == -ENOSPC || r == -ENODEV || r == -ENOENT || r == -EAGAIN;
+}
+
+/**
+ * struct run - which sites fail, and what came of it
+ * @sites: how many there were
+ * @failed: how many made the load fail
+ */
+struct run {
+	int fd;
+	int file;
+	unsigned int every;
+	unsigned int first;
+	unsigned int sites;
+	unsigned int failed;
+};
+
+static int try_sites(struct run *run)
+{
+	for (unsigned int nth = run->first; nth < SITES_MAX; nth += run->every) {
+		bool reached;
+		int r;
+
+		failing_arm(run->fd, nth);
+		r = load(run->file);
+		reached = failing_reached(run->fd);
+		if (r && !clean_errno(r)) {
+			printf("# site %u: %s\n", nth, strerror(-r));
+			return r;
+		}
+		run->failed += r != 0;
+		if (r && !reached)
+			return r;
+		if (r)
+			r = load(run->file);
+		if (!r && !(run->sites & 15))
+			r = works();
+		if (!r)
+			r = unload();
+		if (r) {
+			printf("# after site %u: %s\n", nth, strerror(-r));
+			return r;
+		}
+		if (!reached)
+			return 0;
+		run->sites++;
+	}
+	return -E2BIG;
+}
+
+int main(int argc, char **argv)
+{
+	struct run run = {
+		.fd = failing_open(),
+		.file = open(MODULE_FILE, O_RDONLY | O_CLOEXEC),
+		.every = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 0) : 1,
+		.first = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : 1,
+	};
+	int r = run.fd < 0 ? run.fd : run.file < 0 || !run.every || !run.first ? -EINVAL : 0;
+	bool ok;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("1..1\n");
+	if (!r)
+		r = try_sites(&run);
+	ok = !r && run.failed;
+	printf("%s 1 the module is loaded: %u sites failed, each %u. from %u on, the load with %u\n",
+	       ok ? "ok" : "not ok", run.sites, run.every, run.first, run.failed);
+	if (r)
+		printf("# %s\n", strerror(-r));
+	return !ok;
+}
