@@ -377,6 +377,9 @@ int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 	if (base64_decode(file, strlen(file), data, sizeof(data), &size) < 0)
 		return error_usage(e, "Member \"file\" of the request is no base64 of a backup");
 	r = provider_restore_file(call->manager, data, size, &password, allow_unsealed, dry_run, ret, e);
+	/* The file and its password came with the request. */
+	if (r == -EKEYREJECTED || r == -EBADMSG)
+		call->status = 400;
 	if (r < 0)
 		return r;
 	api_set_object(call, "provider", json_text(*ret, "id"));

@@ -434,7 +434,8 @@ def native_provider(kms):
     equal(ask("GET", f"/providers/{native}/status")[1]["state"], "gray", "no hosts")
     equal(ask("DELETE", f"/providers/{native}")[0], 204, "delete")
     order = {"file": backup["file"], "password": "correct horse"}
-    refused(*ask("POST", "/providers/restore", {**order, "password": "wrong horse"}), 500)
+    refused(*ask("POST", "/providers/restore", {**order, "password": "wrong horse"}), 400)
+    refused(*ask("POST", "/providers/restore", {**order, "file": "YmFja3Vw"}), 400)
     equal(ask("POST", "/providers/restore", {**order, "dry_run": True})[1]["state"], "new", "dry run")
     refused(*ask("GET", f"/providers/{native}"), 404)
     equal(ask("POST", "/providers/restore", order)[1]["id"], native, "restored")
