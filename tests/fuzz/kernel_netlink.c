@@ -262,6 +262,22 @@ static bool taken_rightly(const struct fuzz *f, const struct shape *s)
 	return false;
 }
 
+/*
+ * The module's answers come as messages. What send() itself says is of the kernel's
+ * copying, before anybody looks at the message: that is told, it is sent again, and
+ * has to go then. An EFAULT that is answered is a failure.
+ */
+static int send_and_hear(struct fuzz *f, uint64_t seed, struct msg *m, struct answer *a)
+{
+	int r = nl_call(&f->nl, m, a);
+
+	if (r == -EFAULT && a->unsent) {
+		printf("# seed %#llx: not sent: %s\n", (unsigned long long)seed, strerror(-r));
+		r = nl_call(&f->nl, m, a);
+	}
+	return r;
+}
+
 /* a KEY_SET is passed over while no key can be prepared */
 static int one_case(struct fuzz *f, uint64_t seed, bool *ret_sent)
 {
@@ -276,7 +292,7 @@ static int one_case(struct fuzz *f, uint64_t seed, bool *ret_sent)
 	for (unsigned int n = rnd_below(&r, 4); n; n--)
 		spoil(&r, &s);
 	write_message(f, &s, &m);
-	error = nl_call(&f->nl, &m, &a);
+	error = send_and_hear(f, seed, &m, &a);
 	if (!is_known(error) || a.strange) {
 		printf("# seed %#llx: command %u, %zu bytes, %s %d, %u strange attributes: %s\n",
 		       (unsigned long long)seed, s.cmd, m.size, a.unsent ? "not sent:" : "answered",
