@@ -115,14 +115,16 @@ drain()
 }
 
 # dry NAME [FIO OPTION...]: verified load while there are no used pages; who had to
-# wait for memory is in /tmp/reserve, "NAME-PID … vmcrypt_reserve: bytes=N left=N"
+# wait for memory is in /tmp/reserve, "NAME-PID … vmcrypt_reserve: bytes=N left=N", and
+# what was left to workers in /tmp/queued, "NAME-PID … function=NAME …"
 dry()
 {
 	name=$1
 	shift
 	trace=/sys/kernel/tracing/instances/torture
 	mkdir $trace && echo 4096 >$trace/buffer_size_kb &&
-		echo 1 >$trace/events/vmcrypt/vmcrypt_reserve/enable || return 1
+		echo 1 >$trace/events/vmcrypt/vmcrypt_reserve/enable &&
+		echo 1 >$trace/events/workqueue/workqueue_queue_work/enable || return 1
 	touch /tmp/busy
 	drain &
 	verify "$name" "$DISK" 16 "$@"
@@ -130,7 +132,8 @@ dry()
 	rm /tmp/busy
 	wait $!
 	grep vmcrypt_reserve: $trace/trace >/tmp/reserve
-	echo 0 >$trace/events/vmcrypt/vmcrypt_reserve/enable
+	grep workqueue_queue_work: $trace/trace >/tmp/queued
+	echo 0 >$trace/events/enable
 	rmdir $trace && return $result
 }
 
@@ -148,6 +151,18 @@ waited()
 	[ "$times" -gt 0 ] || { tail -n 3 /tmp/reserve | sed 's/^/# /'; return 1; }
 }
 
+# helped: helpers have no memory, and leave what they have taken to workers, who wait
+helped()
+{
+	for comm in /proc/[0-9]*/comm; do
+		! grep -q '^vmcrypt/' "$comm" || echo 1 >"${comm%/*}/make-it-fail" || return 1
+	done
+	dry deep-helped --bsrange=4k-4k --blockalign=4k --iodepth=48 || return 1
+	times=$(grep -c '^ *vmcrypt/[0-9]*-.*function=take_up_work' /tmp/queued)
+	echo "# helpers left $times writes to workers"
+	[ "$times" -gt 0 ]
+}
+
 # without_faults STATUS: nothing is injected any more; the status is that one
 without_faults()
 {
@@ -160,7 +175,8 @@ reserve()
 	pages_fail 100 Y || return 1
 	marked dry sync-4k --bsrange=4k-4k --blockalign=4k --ioengine=psync --iodepth=1 && waited fio 4096 32 &&
 		marked dry sync-1m --bsrange=1m-1m --blockalign=4k --ioengine=psync --iodepth=1 && waited fio 131072 1 &&
-		marked dry deep-4k --bsrange=4k-4k --blockalign=4k && waited 'fio|iou-wrk.*' 4096 32
+		marked dry deep-4k --bsrange=4k-4k --blockalign=4k && waited 'fio|iou-wrk.*' 4096 32 &&
+		helped
 }
 
 step_reserve()
