@@ -6,6 +6,7 @@
  *
  * fail_load [EVERY [FIRST]]: only each EVERYth of them, from FIRST on
  */
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "lib.h"
@@ -13,11 +14,6 @@
 #include "failing.h"
 
 #define MODULE_FILE	"/lib/vmcrypt/dm-vmcrypt.ko"
-
-static int load(int file)
-{
-	return syscall(SYS_finit_module, file, "", 0) ? -errno : 0;
-}
 
 static int unload(void)
 {
@@ -57,17 +53,38 @@ static bool clean_errno(int r)
 
 /**
  * struct run - which sites fail, and what came of it
+ * @image: the module, @size bytes: of memory that it lacks for a file the kernel
+ *	would warn
  * @sites: how many there were
  * @failed: how many made the load fail
  */
 struct run {
 	int fd;
-	int file;
+	void *image;
+	size_t size;
 	unsigned int every;
 	unsigned int first;
 	unsigned int sites;
 	unsigned int failed;
 };
+
+static int map_module(struct run *run)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	run->size = (size_t)st.st_size;
+	run->image = mmap(NULL, run->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+	close(fd);
+	return run->image == MAP_FAILED ? -ENOMEM : 0;
+}
+
+static int load(const struct run *run)
+{
+	return syscall(SYS_init_module, run->image, run->size, "") ? -errno : 0;
+}
 
 static int try_sites(struct run *run)
 {
@@ -76,7 +93,7 @@ static int try_sites(struct run *run)
 		int r;
 
 		failing_arm(run->fd, nth);
-		r = load(run->file);
+		r = load(run);
 		reached = failing_reached(run->fd);
 		if (r && !clean_errno(r)) {
 			printf("# site %u: %s\n", nth, strerror(-r));
@@ -86,7 +103,7 @@ static int try_sites(struct run *run)
 		if (r && !reached)
 			return r;
 		if (r)
-			r = load(run->file);
+			r = load(run);
 		if (!r && !(run->sites & 15))
 			r = works();
 		if (!r)
@@ -106,11 +123,10 @@ int main(int argc, char **argv)
 {
 	struct run run = {
 		.fd = failing_open(),
-		.file = open(MODULE_FILE, O_RDONLY | O_CLOEXEC),
 		.every = argc > 1 ? (unsigned int)strtoul(argv[1], NULL, 0) : 1,
 		.first = argc > 2 ? (unsigned int)strtoul(argv[2], NULL, 0) : 1,
 	};
-	int r = run.fd < 0 ? run.fd : run.file < 0 || !run.every || !run.first ? -EINVAL : 0;
+	int r = run.fd < 0 ? run.fd : !run.every || !run.first ? -EINVAL : map_module(&run);
 	bool ok;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
