@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Each allocation of loading the module fails once, one after the other. A load
- * that failed has taken down all that it had set up: the next one succeeds, and
- * so does what the module is for. The module must not be loaded.
+ * Each allocation of the module's beginning fails once, one after the other. A
+ * load that failed has taken down all that it had set up: the next one succeeds,
+ * and so does what the module is for. The module must not be loaded.
+ *
+ * What the kernel does before it looks at the module's parameters is left alone:
+ * its tracing warns of what it lacks memory for.
  *
  * fail_load [EVERY [FIRST]]: only each EVERYth of them, from FIRST on
  */
@@ -81,19 +84,33 @@ static int map_module(struct run *run)
 	return run->image == MAP_FAILED ? -ENOMEM : 0;
 }
 
-static int load(const struct run *run)
+static int load(const struct run *run, const char *parameters)
 {
-	return syscall(SYS_init_module, run->image, run->size, "") ? -errno : 0;
+	return syscall(SYS_init_module, run->image, run->size, parameters) ? -errno : 0;
+}
+
+/* allocations before the parameters */
+static int count_before(const struct run *run)
+{
+	int r;
+
+	failing_arm(run->fd, SITES_MAX);
+	r = load(run, "request_timeout_ms=?");
+	return r == -EINVAL ? SITES_MAX - (int)failing_left(run->fd) : -EPROTO;
 }
 
 static int try_sites(struct run *run)
 {
-	for (unsigned int nth = run->first; nth < SITES_MAX; nth += run->every) {
+	const int before = count_before(run);
+
+	if (before < 0)
+		return before;
+	for (unsigned int nth = before + run->first; nth < SITES_MAX; nth += run->every) {
 		bool reached;
 		int r;
 
 		failing_arm(run->fd, nth);
-		r = load(run);
+		r = load(run, "");
 		reached = failing_reached(run->fd);
 		if (r && !clean_errno(r)) {
 			printf("# site %u: %s\n", nth, strerror(-r));
@@ -103,7 +120,7 @@ static int try_sites(struct run *run)
 		if (r && !reached)
 			return r;
 		if (r)
-			r = load(run);
+			r = load(run, "");
 		if (!r && !(run->sites & 15))
 			r = works();
 		if (!r)

@@ -11,7 +11,7 @@
 /* An operation has fewer sites */
 #define SITES_MAX	2000
 
-/* the file, which the three below take, or a negative errno */
+/* the file, which those below take, or a negative errno */
 static inline int failing_open(void)
 {
 	static const char *const all[][2] = {
@@ -43,8 +43,8 @@ static inline void failing_arm(int fd, unsigned int nth)
 		abort();
 }
 
-/* whether that many were reached; none fails any more */
-static inline bool failing_reached(int fd)
+/* how many of them were not reached; none fails any more */
+static inline unsigned long failing_left(int fd)
 {
 	char text[16];
 	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
@@ -52,7 +52,13 @@ static inline bool failing_reached(int fd)
 	if (n <= 0 || pwrite(fd, "0", 1, 0) != 1)
 		abort();
 	text[n] = 0;
-	return !strtoul(text, NULL, 10);
+	return strtoul(text, NULL, 10);
+}
+
+/* whether that many were reached; none fails any more */
+static inline bool failing_reached(int fd)
+{
+	return !failing_left(fd);
 }
 
 #endif
