@@ -83,10 +83,24 @@ targets /dev/ram0 ram- 512 4096
 measure ram ram- 4k 64k 1m
 dmsetup remove_all --force
 
-# A RAM disk takes any segments; this one takes 128 of them
-modprobe null_blk nr_devices=1 gb=1 queue_mode=2 irqmode=0 memory_backed=0
-echo "limits null max_segments $(cat /sys/block/nullb0/queue/max_segments)" \
-	"max_segment_size $(cat /sys/block/nullb0/queue/max_segment_size)" \
-	"max_sectors_kb $(cat /sys/block/nullb0/queue/max_sectors_kb)"
-targets /dev/nullb0 null- 4096
-measure null null- 64k 1m
+# null_disk KIND "SECTOR-SIZE..." [SETTING...]: big I/O on a disk that is choosy
+null_disk()
+{
+	kind=$1
+	sizes=$2
+	shift 2
+	modprobe null_blk nr_devices=1 gb=1 queue_mode=2 irqmode=0 memory_backed=0 "$@" || exit 1
+	queue=/sys/block/nullb0/queue
+	echo "limits $kind max_segments $(cat $queue/max_segments) max_segment_size $(cat $queue/max_segment_size)" \
+		"max_sectors_kb $(cat $queue/max_sectors_kb) virt_boundary_mask $(cat $queue/virt_boundary_mask)"
+	# shellcheck disable=SC2086
+	targets /dev/nullb0 "$kind-" $sizes
+	measure "$kind" "$kind-" 64k 1m
+	dmsetup remove_all --force
+	rmmod null_blk
+}
+
+# A RAM disk takes any segments. These take 128 of them; or eight pages, each of
+# which begins and ends where a page does
+null_disk null 4096
+null_disk small "512 4096" max_sectors=64 virt_boundary=1

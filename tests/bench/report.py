@@ -18,6 +18,8 @@ OVER_DEFAULT = {("4k", "read"): 0.68, ("4k", "write"): 0.52}
 OVER_FLOOR = 1.07
 # What big writes may cost over dm-crypt tuned where segments are few
 OVER_TUNED_FEW_SEGMENTS = 1.0
+# As measure.sh makes them, with the sector sizes that it measures there
+NULL_DISKS = (("null", 4096), ("small", 512), ("small", 4096))
 
 
 class Unmeasured(Exception):
@@ -75,13 +77,13 @@ def ram_point(results, sector, column):
     return point
 
 
-def null_point(results, sector, block, direction):
-    """One point on null_blk, whose segments are few."""
-    point = {"disk": "null", "sector_size": sector, "block": block, "direction": direction,
+def null_point(results, disk, sector, block, direction):
+    """One point on null_blk, whose segments are few, or small, too."""
+    point = {"disk": disk, "sector_size": sector, "block": block, "direction": direction,
              "ratios": {}, "limits": {}, "missed": []}
-    point["linear"] = cost(results, "null", "linear", 0, block, direction)
+    point["linear"] = cost(results, disk, "linear", 0, block, direction)
     for name in ("crypt", "tuned", "vmcrypt"):
-        point[name] = cost(results, "null", name, sector, block, direction)
+        point[name] = cost(results, disk, name, sector, block, direction)
     compare(point, "tuned", point["tuned"], OVER_TUNED_FEW_SEGMENTS)
     compare(point, "crypt", point["crypt"], None)
     return point
@@ -90,8 +92,8 @@ def null_point(results, sector, block, direction):
 def points_of(results):
     """All points of one kernel."""
     points = [ram_point(results, sector, column) for sector in OVER_TUNED for column in range(len(COLUMNS))]
-    return points + [null_point(results, 4096, block, direction)
-                     for block in ("64k", "1m") for direction in DIRECTIONS]
+    return points + [null_point(results, disk, sector, block, direction)
+                     for disk, sector in NULL_DISKS for block in ("64k", "1m") for direction in DIRECTIONS]
 
 
 def short(value):

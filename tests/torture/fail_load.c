@@ -9,6 +9,7 @@
  *
  * fail_load [EVERY [FIRST]]: only each EVERYth of them, from FIRST on
  */
+#include <dirent.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -21,6 +22,27 @@
 static int unload(void)
 {
 	return syscall(SYS_delete_module, "dm_vmcrypt", 0) ? -errno : 0;
+}
+
+/* threads of the module, and of its workqueues, whose names may be cut short */
+static bool has_threads(void)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	bool found = false;
+
+	while (proc && !found && (entry = readdir(proc))) {
+		char path[300], comm[64];
+
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		found = *entry->d_name >= '1' && *entry->d_name <= '9' &&
+			!file_read(path, comm, sizeof(comm)) && strstr(comm, "vmcry");
+		if (found)
+			printf("# left behind: thread %s\n", comm);
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }
 
 /* what the module is for */
@@ -119,6 +141,8 @@ static int try_sites(struct run *run)
 		run->failed += r != 0;
 		if (r && !reached)
 			return r;
+		if (r && has_threads())
+			return -EBUSY;
 		if (r)
 			r = load(run, "");
 		if (!r && !(run->sites & 15))
