@@ -259,7 +259,7 @@ static int judge(struct fuzz *f, int error, uint64_t seed)
 		return 0;
 	f->taken++;
 	r = prints_itself("vt-fuzz");
-	if (!r && !(seed & 3) && is_ours(f)) {
+	if (!r && (!f->used || !(seed & 3)) && is_ours(f)) {
 		r = works("vt-fuzz", f->minor, seed);
 		f->used++;
 		f->there = false;
