@@ -88,15 +88,20 @@ static void fail_request(struct link *link, struct link_request *request, const 
 	request->why.error.status = EXIT_NO_KEY;
 }
 
+static void order_free(struct link_order *order)
+{
+	channel_frame_done(&order->frame);
+	json_decref(order->result);
+	free(order);
+}
+
 static void drop_list(struct link_orders *list)
 {
 	struct link_order *order;
 
 	while ((order = STAILQ_FIRST(list))) {
 		STAILQ_REMOVE_HEAD(list, entry);
-		channel_frame_done(&order->frame);
-		json_decref(order->result);
-		free(order);
+		order_free(order);
 	}
 }
 
@@ -362,8 +367,7 @@ void link_answer(struct link *link, struct link_order *order, json_t *result,
 			log_error("Out of memory: a request of the manager is not answered");
 	}
 	pthread_mutex_unlock(&link->lock);
-	channel_frame_done(&order->frame);
-	free(order);
+	order_free(order);
 }
 
 /* Whom a key is sealed for, while the connection that it came over stands; under the lock. */

@@ -140,9 +140,7 @@ void link_answer_ended(struct link *link, struct link_orders *ended)
 	struct link_order *order;
 
 	while ((order = STAILQ_FIRST(ended))) {
-		_cleanup_json_ json_t *result = TAKE_PTR(order->result);
-
 		STAILQ_REMOVE_HEAD(ended, entry);
-		link_answer(link, order, result, NULL);
+		link_answer(link, order, order->result, NULL);
 	}
 }

@@ -173,6 +173,7 @@ void link_answer(struct link *link, struct link_order *order, json_t *result,
 
 /**
  * link_answer_reported() - link_answer(), once the manager knows the disks as they are now
+ * @result: stays the caller's
  *
  * What a user does next is checked by what the manager knows.
  */

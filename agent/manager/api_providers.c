@@ -359,6 +359,7 @@ int api_providers_backup(struct api_call *call, json_t **ret, struct error *e)
 
 int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 {
+	_cleanup_backup_ struct backup_content content = { .kdk = SECRET_NULL };
 	_cleanup_secret_ struct secret password = SECRET_NULL;
 	bool dry_run = false, allow_unsealed = false;
 	uint8_t data[BACKUP_SIZE_MAX];
@@ -376,10 +377,12 @@ int api_providers_restore(struct api_call *call, json_t **ret, struct error *e)
 		return r;
 	if (base64_decode(file, strlen(file), data, sizeof(data), &size) < 0)
 		return error_usage(e, "Member \"file\" of the request is no base64 of a backup");
-	r = provider_restore_file(call->manager, data, size, &password, allow_unsealed, dry_run, ret, e);
+	r = backup_read(data, size, &password, &content, e);
 	/* The file and its password came with the request. */
 	if (r == -EKEYREJECTED || r == -EBADMSG)
 		call->status = 400;
+	if (r == 0)
+		r = provider_restore_backup(call->manager, &content, allow_unsealed, dry_run, ret, e);
 	if (r < 0)
 		return r;
 	api_set_object(call, "provider", json_text(*ret, "id"));

@@ -110,7 +110,7 @@ int provider_backup_file(struct manager *m, const char *id, const struct secret 
  */
 struct restoration {
 	struct manager *m;
-	struct backup_content content;
+	const struct backup_content *content;
 	char id[UUID_TEXT_SIZE];
 	char created[TIME_TEXT_SIZE];
 	json_t *document;
@@ -120,7 +120,6 @@ struct restoration {
 
 static void restoration_done(struct restoration *r)
 {
-	backup_content_done(&r->content);
 	json_decref(r->document);
 }
 
@@ -135,7 +134,7 @@ static int check_existing(struct restoration *r, const json_t *document, struct 
 	rc = provider_kdk(r->m, r->id, document, &kdk, e);
 	if (rc < 0)
 		return rc;
-	if (!secret_equal(&kdk, &r->content.kdk))
+	if (!secret_equal(&kdk, &r->content->kdk))
 		return error_fail(e, EEXIST, "Provider %s has the UUID of the backup and another key: one "
 				  "of the two is not what it seems to be", json_text(document, "name"));
 	r->same = true;
@@ -145,13 +144,13 @@ static int check_existing(struct restoration *r, const json_t *document, struct 
 static int check_name(const struct restoration *r, struct error *e)
 {
 	_cleanup_json_ json_t *other = NULL;
-	int rc = store_find(r->m->store, PROVIDER_KIND, "name", r->content.name, &other, NULL);
+	int rc = store_find(r->m->store, PROVIDER_KIND, "name", r->content->name, &other, NULL);
 
 	if (rc == -ENOENT)
 		return 0;
 	return rc < 0 ? error_fail(e, rc, "Cannot look for providers: %s", error_name(rc)) :
 			error_fail(e, EEXIST, "Another key provider is called %s: delete it, or restore "
-				   "at another manager", r->content.name);
+				   "at another manager", r->content->name);
 }
 
 static int plan(struct restoration *r, struct error *e)
@@ -177,8 +176,8 @@ static int insert(struct store *store, void *userdata, struct error *e)
 static int restore(struct restoration *r, struct error *e)
 {
 	char now[TIME_TEXT_SIZE];
-	int rc = provider_native_document(r->m, r->id, r->content.name, r->created,
-					  r->allow_unsealed, &r->content.kdk, &r->document, e);
+	int rc = provider_native_document(r->m, r->id, r->content->name, r->created,
+					  r->allow_unsealed, &r->content->kdk, &r->document, e);
 
 	if (rc < 0)
 		return rc;
@@ -189,24 +188,22 @@ static int restore(struct restoration *r, struct error *e)
 	return store_write(r->m->store, insert, r, e);
 }
 
-int provider_restore_file(struct manager *m, const uint8_t *data, size_t size,
-			  const struct secret *password, bool allow_unsealed, bool dry_run,
-			  json_t **ret, struct error *e)
+int provider_restore_backup(struct manager *m, const struct backup_content *content,
+			    bool allow_unsealed, bool dry_run, json_t **ret, struct error *e)
 {
 	_cleanup_unlock_ pthread_mutex_t *lock = providers_change_lock(m->providers);
-	_cleanup_(restoration_done) struct restoration r = { .m = m, .allow_unsealed = allow_unsealed };
-	int rc = backup_read(data, size, password, &r.content, e);
+	_cleanup_(restoration_done) struct restoration r = { .m = m, .content = content,
+							     .allow_unsealed = allow_unsealed };
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	uuid_format(r.content.provider, r.id);
-	time_format(r.content.created, r.created);
+	uuid_format(content->provider, r.id);
+	time_format(content->created, r.created);
 	rc = plan(&r, e);
 	if (rc == 0 && !r.same && !dry_run)
 		rc = restore(&r, e);
 	if (rc < 0)
 		return rc;
-	*ret = json_pack("{s:s, s:s, s:s, s:s, s:b}", "id", r.id, "name", r.content.name, "created",
+	*ret = json_pack("{s:s, s:s, s:s, s:s, s:b}", "id", r.id, "name", content->name, "created",
 			 r.created, "state", r.same ? "same" : "new", "dry_run", (int)dry_run);
 	return *ret ? 0 : error_oom(e);
 }

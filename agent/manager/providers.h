@@ -30,6 +30,7 @@
 #include "common/encode.h"
 #include "common/errors.h"
 #include "common/secret.h"
+#include "crypto/backup.h"
 #include "crypto/kdf.h"
 #include "kmip/servers.h"
 
@@ -304,16 +305,15 @@ int provider_backup_file(struct manager *m, const char *id, const struct secret 
 			 uint8_t **ret, size_t *ret_size, struct error *e);
 
 /**
- * provider_restore_file() - a provider of a backup
+ * provider_restore_backup() - a provider of a backup
+ * @content: what backup_read() found; stays the caller's
  * @dry_run: do everything but keep it
  * @ret: {id, name, created, state: "new"|"same", dry_run}
  *
- * Return: 0; -EKEYREJECTED (password), -EBADMSG, -EEXIST (another with the name, or
- * another KDK under this UUID).
+ * Return: 0; -EEXIST (another with the name, or another KDK under this UUID).
  */
-int provider_restore_file(struct manager *m, const uint8_t *data, size_t size,
-			  const struct secret *password, bool allow_unsealed, bool dry_run,
-			  json_t **ret, struct error *e);
+int provider_restore_backup(struct manager *m, const struct backup_content *content,
+			    bool allow_unsealed, bool dry_run, json_t **ret, struct error *e);
 
 /** provider_kdk() - of a native one. @ret: the caller owns it */
 int provider_kdk(struct manager *m, const char *id, const json_t *document, struct secret *ret,

@@ -199,11 +199,14 @@ static int restore(const uint8_t *data, size_t size, const char *word, bool dry_
 		   const char *want_state)
 {
 	struct secret secret _cleanup_secret_ = password(word);
+	_cleanup_backup_ struct backup_content content = { .kdk = SECRET_NULL };
 	json_t *answer = NULL;
 	int r;
 
 	e = ERROR_NULL;
-	r = provider_restore_file(&manager, data, size, &secret, false, dry_run, &answer, &e);
+	r = backup_read(data, size, &secret, &content, &e);
+	if (r == 0)
+		r = provider_restore_backup(&manager, &content, false, dry_run, &answer, &e);
 	if (r == 0)
 		assert_string_equal(json_text(answer, "state"), want_state);
 	json_decref(answer);
