@@ -97,7 +97,8 @@ null_disk()
 	targets /dev/nullb0 "$kind-" $sizes
 	measure "$kind" "$kind-" 64k 1m
 	dmsetup remove_all --force
-	rmmod null_blk
+	# or the next one would be this one again
+	rmmod null_blk || exit 1
 }
 
 # A RAM disk takes any segments. These take 128 of them; or eight pages, each of

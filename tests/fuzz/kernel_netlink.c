@@ -230,6 +230,9 @@ static void spoil(struct rnd *r, struct shape *s)
 
 static void write_message(const struct fuzz *f, const struct shape *s, struct msg *m)
 {
+	const int least = NLMSG_HDRLEN + GENL_HDRLEN;
+	int size;
+
 	msg_begin(&f->nl, m, s->cmd, s->flags);
 	((struct genlmsghdr *)NLMSG_DATA((struct nlmsghdr *)m->data))->version = s->version;
 	for (unsigned int i = 0; i < s->nr; i++) {
@@ -239,10 +242,8 @@ static void write_message(const struct fuzz *f, const struct shape *s, struct ms
 			(uint16_t)(sizeof(struct nlattr) + s->part[i].claim);
 	}
 	/* One that has lost all its attributes may lose no more than that */
-	if (s->extra < 0 && m->size < NLMSG_HDRLEN + GENL_HDRLEN + (size_t)-s->extra)
-		m->size = NLMSG_HDRLEN + GENL_HDRLEN;
-	else
-		m->size += (size_t)s->extra;
+	size = (int)m->size + s->extra;
+	m->size = (size_t)(size > least ? size : least);
 }
 
 static bool is_known(int error)

@@ -197,33 +197,34 @@ static int prints_itself(const char *name)
  * To the kernel a number may name a device, too: "704" is 7:4, a loop device that
  * holds nothing.
  */
-static bool is_ours(const struct fuzz *f)
+static bool is_ours(const struct fuzz *f, unsigned int major, unsigned int minor)
 {
-	static char table[LINE];
-	unsigned int major, minor;
 	struct stat st;
 
-	return !dm_table("vt-fuzz", /* inactive= */ true, table, sizeof(table)) &&
-	       sscanf(table, "%*u %*u %*s %*s %*s %*u %u:%u", &major, &minor) == 2 &&
-	       !stat(f->disk.node, &st) && st.st_rdev == makedev(major, minor);
+	return !stat(f->disk.node, &st) && st.st_rdev == makedev(major, minor);
 }
 
-/* dm looks at the size of what is below when a table is resumed, not when it is loaded */
-static bool fits(const char *name)
+/*
+ * True when what is to be resumed is on our disk. dm looks at the size of that when
+ * a table is resumed, not when it is loaded.
+ */
+static bool is_usable(const struct fuzz *f, bool *ret_fits)
 {
 	static char table[LINE];
 	unsigned long long length, offset;
+	unsigned int major, minor;
 
-	return !dm_table(name, /* inactive= */ true, table, sizeof(table)) &&
-	       sscanf(table, "%*u %llu %*s %*s %*s %*u %*s %llu", &length, &offset) == 2 &&
-	       length <= DISK_SIZE / SECTOR && offset <= DISK_SIZE / SECTOR - length;
+	if (dm_table("vt-fuzz", /* inactive= */ true, table, sizeof(table)) ||
+	    sscanf(table, "%*u %llu %*s %*s %*s %*u %u:%u %llu", &length, &major, &minor, &offset) != 4)
+		return false;
+	*ret_fits = length <= DISK_SIZE / SECTOR && offset <= DISK_SIZE / SECTOR - length;
+	return is_ours(f, major, minor);
 }
 
 /* what the device holds after a write is what was written */
-static int works(const char *name, unsigned int minor, uint64_t seed)
+static int works(const char *name, unsigned int minor, bool fit, uint64_t seed)
 {
 	_Alignas(4096) static uint8_t p[4096], q[4096];
-	const bool fit = fits(name);
 	int r = dm_resume(name);
 	int fd = r ? r : dm_open(minor, O_RDWR | O_DIRECT);
 	size_t size = sizeof(p);
@@ -247,7 +248,7 @@ static int works(const char *name, unsigned int minor, uint64_t seed)
 
 static int judge(struct fuzz *f, int error, uint64_t seed)
 {
-	bool ok = false;
+	bool ok = false, fit;
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
@@ -259,8 +260,8 @@ static int judge(struct fuzz *f, int error, uint64_t seed)
 		return 0;
 	f->taken++;
 	r = prints_itself("vt-fuzz");
-	if (!r && (!f->used || !(seed & 3)) && is_ours(f)) {
-		r = works("vt-fuzz", f->minor, seed);
+	if (!r && (!f->used || !(seed & 3)) && is_usable(f, &fit)) {
+		r = works("vt-fuzz", f->minor, fit, seed);
 		f->used++;
 		f->there = false;
 		dm_remove("vt-fuzz");

@@ -158,6 +158,8 @@ void key_set_message(const struct nl *nl, struct msg *m, const uint8_t *uuid, ui
 int key_set(struct nl *nl, const struct dek *d);
 int key_set_as(struct nl *nl, const struct dek *d, const uint8_t uuid[UUID_LEN]);
 int key_wipe(struct nl *nl, const uint8_t uuid[UUID_LEN], uint32_t flags);
+/* how many constructors' questions wait for an agent, the last one in @a; or a negative errno */
+int request_count(struct nl *nl, struct answer *a);
 int key_reject(struct nl *nl, const uint8_t uuid[UUID_LEN], uint32_t reason);
 /* state of a key, KEY_ABSENT for ENOENT; or a negative errno */
 int key_state(struct nl *nl, const uint8_t uuid[UUID_LEN]);

@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+#include <linux/netlink.h>
+
 #include "lib.h"
 
 void random_bytes(void *p, size_t size)
@@ -142,4 +144,14 @@ int xts(const struct dek *d, bool encrypt, uint64_t iv, uint64_t step, size_t se
 	}
 	EVP_CIPHER_CTX_free(c);
 	return r;
+}
+
+int request_count(struct nl *nl, struct answer *a)
+{
+	struct msg m;
+	int r;
+
+	msg_begin(nl, &m, CMD_REQUEST_GET, NLM_F_DUMP);
+	r = nl_call(nl, &m, a);
+	return r ? r : (int)a->messages;
 }

@@ -54,17 +54,6 @@ static void start(FIXTURE_DATA(pending) *self, int i)
 	self->pid[i] = dm_make_async(name, table);
 }
 
-static int count_requests(struct nl *nl)
-{
-	static struct answer a;
-	struct msg m;
-	int r;
-
-	msg_begin(nl, &m, CMD_REQUEST_GET, NLM_F_DUMP);
-	r = nl_call(nl, &m, &a);
-	return r ? r : (int)a.messages;
-}
-
 static void mark(const struct answer *a, void *arg)
 {
 	FIXTURE_DATA(pending) *self = arg;
@@ -85,7 +74,7 @@ TEST_F_TIMEOUT(pending, bounded, 120)
 		ASSERT_EQ(0, nl_event(&self->agent, 30000, &a))
 			TH_LOG("request %d", i);
 	}
-	ASSERT_EQ(REQUESTS_MAX, count_requests(&self->nl));
+	ASSERT_EQ(REQUESTS_MAX, request_count(&self->nl, &a));
 	for (int i = REQUESTS_MAX; i < REQUESTS_MAX + MORE; i++) {
 		start(self, i);
 		ASSERT_EQ(-EAGAIN, async_wait(self->pid[i], 5000));
@@ -100,11 +89,11 @@ TEST_F_TIMEOUT(pending, bounded, 120)
 	ASSERT_EQ(0, key_set(&self->nl, &self->dek[7]));
 	ASSERT_EQ(0, async_wait(self->pid[7], 5000));
 	self->pid[7] = 0;
-	ASSERT_EQ(REQUESTS_MAX - 1, count_requests(&self->nl));
+	ASSERT_EQ(REQUESTS_MAX - 1, request_count(&self->nl, &a));
 	ASSERT_EQ(-ETIME, async_wait(self->pid[8], 50));
 	start(self, REQUESTS_MAX);
 	ASSERT_EQ(0, nl_event(&self->agent, 5000, &a));
-	ASSERT_EQ(REQUESTS_MAX, count_requests(&self->nl));
+	ASSERT_EQ(REQUESTS_MAX, request_count(&self->nl, &a));
 	for (int i = 0; i <= REQUESTS_MAX; i++) {
 		if (i == 7)
 			continue;
@@ -116,7 +105,7 @@ TEST_F_TIMEOUT(pending, bounded, 120)
 		ASSERT_EQ(-EKEYREJECTED, async_wait(self->pid[i], 10000));
 		self->pid[i] = 0;
 	}
-	ASSERT_EQ(0, count_requests(&self->nl));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 }
 
 /* each answer is for its own key */
@@ -134,7 +123,7 @@ TEST_F(pending, answers_do_not_mix)
 	ASSERT_EQ(0, async_wait(self->pid[0], 5000));
 	ASSERT_EQ(-EKEYREJECTED, async_wait(self->pid[1], 5000));
 	ASSERT_EQ(-ECANCELED, async_wait(self->pid[2], 5000));
-	ASSERT_EQ(3, count_requests(&self->nl));
+	ASSERT_EQ(3, request_count(&self->nl, &a));
 	for (int i = 3; i < 6; i++) {
 		ASSERT_EQ(-ETIME, async_wait(self->pid[i], 20));
 		ASSERT_EQ(0, key_set(&self->nl, &self->dek[i]));
@@ -146,6 +135,7 @@ TEST_F(pending, answers_do_not_mix)
 /* a notification that the agent's buffer could not take is found by the list */
 TEST_F(pending, overrun_agent_finds_them)
 {
+	static struct answer a;
 	const int tiny = 2048;
 	uint8_t buf[8192];
 	bool overrun = false;
@@ -157,9 +147,9 @@ TEST_F(pending, overrun_agent_finds_them)
 	ASSERT_EQ(0, nl_join(&self->agent, self->agent.requests));
 	for (int i = 0; i < 24; i++)
 		start(self, i);
-	for (int i = 0; i < 200 && count_requests(&self->nl) < 24; i++)
+	for (int i = 0; i < 200 && request_count(&self->nl, &a) < 24; i++)
 		sleep_ms(20);
-	ASSERT_EQ(24, count_requests(&self->nl));
+	ASSERT_EQ(24, request_count(&self->nl, &a));
 	for (int i = 0; i < 30 && !overrun; i++)
 		overrun = recv(self->agent.fd, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ENOBUFS;
 	ASSERT_TRUE(overrun);

@@ -45,16 +45,6 @@ static int listen_now(FIXTURE_DATA(upcall) *self)
 	return nl_join(&self->agent, self->agent.requests);
 }
 
-static int pending(struct nl *nl, struct answer *a)
-{
-	struct msg m;
-	int r;
-
-	msg_begin(nl, &m, CMD_REQUEST_GET, NLM_F_DUMP);
-	r = nl_call(nl, &m, a);
-	return r ? r : (int)a->messages;
-}
-
 TEST_F(upcall, nobody_listens)
 {
 	const uint64_t began = now_ms();
@@ -63,7 +53,7 @@ TEST_F(upcall, nobody_listens)
 
 	ASSERT_EQ(-ENOKEY, dm_make("vt-up", self->table, 0, &minor));
 	ASSERT_GT(2000, now_ms() - began);
-	ASSERT_EQ(0, pending(&self->nl, &a));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 	ASSERT_TRUE(kmsg_find(self->kmsg, "vmcrypt: "));
 }
 
@@ -101,7 +91,7 @@ TEST_F(upcall, answered)
 	id = get_u32(&a, A_REQUEST_ID);
 	ASSERT_EQ(-ETIME, async_wait(pid, 200));
 	/* the same is there for an agent that asks */
-	ASSERT_EQ(1, pending(&self->nl, &a));
+	ASSERT_EQ(1, request_count(&self->nl, &a));
 	EXPECT_EQ(CMD_KEY_REQUEST, a.cmd);
 	EXPECT_EQ(id, get_u32(&a, A_REQUEST_ID));
 	EXPECT_EQ(0, memcmp(self->dek.uuid, a.attr[A_DEK].data, UUID_LEN));
@@ -110,7 +100,7 @@ TEST_F(upcall, answered)
 	EXPECT_EQ(minor(st.st_rdev), get_u32(&a, A_MINOR));
 	ASSERT_EQ(0, key_set(&self->nl, &self->dek));
 	ASSERT_EQ(0, async_wait(pid, 5000));
-	ASSERT_EQ(0, pending(&self->nl, &a));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 	ASSERT_EQ(0, disk_get(&self->nl, "vt-up", &a));
 	fd = dm_open(get_u32(&a, A_MINOR), O_RDWR | O_DIRECT);
 	fill(p, 4096, 1);
@@ -139,7 +129,7 @@ TEST_F(upcall, rejected)
 		ASSERT_EQ(0, key_reject(&self->nl, self->dek.uuid, reasons[i].reason));
 		ASSERT_EQ(-EKEYREJECTED, async_wait(pid, 5000));
 		EXPECT_TRUE(kmsg_find(self->kmsg, reasons[i].words));
-		ASSERT_EQ(0, pending(&self->nl, &a));
+		ASSERT_EQ(0, request_count(&self->nl, &a));
 		ASSERT_EQ(-ENOENT, key_reject(&self->nl, self->dek.uuid, reasons[i].reason));
 	}
 }
@@ -177,7 +167,7 @@ TEST_F(upcall, timed_out)
 	ASSERT_EQ(-ETIMEDOUT, dm_make("vt-up", self->table, 0, &minor));
 	ASSERT_LE(650, now_ms() - began);
 	ASSERT_GT(4000, now_ms() - began);
-	ASSERT_EQ(0, pending(&self->nl, &a));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 	ASSERT_TRUE(kmsg_find(self->kmsg, "vmcrypt: "));
 	/* an answer that comes too late finds nobody, and does no harm */
 	ASSERT_EQ(-ENOENT, key_reject(&self->nl, self->dek.uuid, REASON_INTERNAL));
@@ -195,7 +185,7 @@ TEST_F(upcall, killed)
 	ASSERT_EQ(0, nl_event(&self->agent, 5000, &a));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(-ECANCELED, async_wait(pid, 5000));
-	ASSERT_EQ(0, pending(&self->nl, &a));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 	ASSERT_TRUE(kmsg_find(self->kmsg, "Key request interrupted: the process was killed"));
 	/* the next one asks anew */
 	ASSERT_EQ(0, dm_remove("vt-up"));
@@ -242,7 +232,7 @@ TEST_F(upcall, agent_dies_and_another_comes)
 	ASSERT_EQ(-ETIME, async_wait(pid, 300));
 	ASSERT_EQ(0, nl_open(&other));
 	ASSERT_EQ(0, nl_join(&other, other.requests));
-	ASSERT_EQ(1, pending(&other, &a));
+	ASSERT_EQ(1, request_count(&other, &a));
 	ASSERT_EQ(id, get_u32(&a, A_REQUEST_ID));
 	ASSERT_EQ(0, key_set(&other, &self->dek));
 	ASSERT_EQ(0, async_wait(pid, 5000));
@@ -260,7 +250,7 @@ TEST_F(upcall, two_wait_for_one_key)
 	ASSERT_EQ(0, nl_event(&self->agent, 5000, &a));
 	two = dm_make_async("vt-two", self->table);
 	ASSERT_EQ(-ETIME, nl_event(&self->agent, 500, &a));
-	ASSERT_EQ(1, pending(&self->nl, &a));
+	ASSERT_EQ(1, request_count(&self->nl, &a));
 	ASSERT_EQ(-ETIME, async_wait(two, 10));
 	ASSERT_EQ(0, key_set(&self->nl, &self->dek));
 	ASSERT_EQ(0, async_wait(one, 5000));
@@ -297,7 +287,7 @@ TEST_F(upcall, first_of_two_is_killed)
 	ASSERT_EQ(-ETIME, nl_event(&self->agent, 300, &a));
 	ASSERT_EQ(0, kill(one, SIGKILL));
 	ASSERT_EQ(-ECANCELED, async_wait(one, 5000));
-	ASSERT_EQ(1, pending(&self->nl, &a));
+	ASSERT_EQ(1, request_count(&self->nl, &a));
 	ASSERT_EQ(-ETIME, async_wait(two, 100));
 	ASSERT_EQ(0, key_set(&self->nl, &self->dek));
 	ASSERT_EQ(0, async_wait(two, 5000));
@@ -330,7 +320,7 @@ TEST_F(upcall, removed_meanwhile)
 	/* the key was given to a table that is gone: it is nobody's, and can be wiped */
 	key_wipe(&self->nl, self->dek.uuid, 0);
 	ASSERT_EQ(0, key_wait(&self->nl, self->dek.uuid, KEY_ABSENT, 5000));
-	ASSERT_EQ(0, pending(&self->nl, &a));
+	ASSERT_EQ(0, request_count(&self->nl, &a));
 }
 
 TEST_F(upcall, unload_is_refused_while_pending)

@@ -50,11 +50,14 @@ static int works(void)
 {
 	struct vdisk v;
 	struct nl nl;
-	uint8_t *p = buffer(4096), *q = buffer(4096);
+	uint8_t *p, *q;
 	int r = test_begin(&nl);
 
-	if (!r)
-		r = vdisk_new(&v, &nl, "loaded", MIB, 64, "");
+	if (r)
+		return r;
+	p = buffer(4096);
+	q = buffer(4096);
+	r = vdisk_new(&v, &nl, "loaded", MIB, 64, "");
 	if (!r) {
 		fill(p, 4096, 1);
 		r = write_all(v.fd, p, 4096, 0);

@@ -42,17 +42,6 @@ struct scene {
 
 /* ---- the agent ---- */
 
-static int count_requests(struct nl *nl)
-{
-	static struct answer a;
-	struct msg m;
-	int r;
-
-	msg_begin(nl, &m, CMD_REQUEST_GET, 0x300);
-	r = nl_call(nl, &m, &a);
-	return r ? r : (int)a.messages;
-}
-
 /* what is lost shows as ENOBUFS, and those who wait are there to be listed */
 static void serve(const struct dek *dek, int ready)
 {
@@ -67,7 +56,7 @@ static void serve(const struct dek *dek, int ready)
 		_exit(1);
 	for (;;) {
 		r = nl_event(&nl, 60000, &a);
-		if ((!r || r == -ENOBUFS) && count_requests(&nl) > 0)
+		if ((!r || r == -ENOBUFS) && request_count(&nl, &a) > 0)
 			key_set(&nl, dek);
 	}
 }
